@@ -58,12 +58,16 @@ class Size(Record):
 
 
 class StageCount(Record):
-    """What one stage did: `stage` is its label in the recipe; `read = kept + sum(dropped)` in documents."""
+    """What one stage did: `stage` is its label in the recipe; `read = kept + sum(dropped)` in documents.
+
+    `found` counts what it met in the documents that it read, `kind/language`.
+    """
 
     stage: str
     read: Size = Size()
     kept: Size = Size()
     dropped: dict[str, int] = {}
+    found: dict[str, int] = {}
 
     def __add__(self, other: StageCount) -> StageCount:
         return StageCount(
@@ -71,6 +75,7 @@ class StageCount(Record):
             read=self.read + other.read,
             kept=self.kept + other.kept,
             dropped=dict(sorted((Counter(self.dropped) + Counter(other.dropped)).items())),
+            found=dict(sorted((Counter(self.found) + Counter(other.found)).items())),
         )
 
 
@@ -196,6 +201,28 @@ class Warned(Record):
     message: str
 
 
+class Trial(Record):
+    """How a detector did where positives were planted: of `planted`, `found`; of `clean` texts, `false_alarms`."""
+
+    kind: str
+    lang: str | None
+    planted: int
+    found: int
+    clean: int = 0
+    false_alarms: int = 0
+
+    @property
+    def recall(self) -> float:
+        """The share of the planted that was found."""
+        return self.found / self.planted if self.planted else 0.0
+
+    @property
+    def precision(self) -> float:
+        """The share of what was found that had been planted."""
+        hits = self.found + self.false_alarms
+        return self.found / hits if hits else 0.0
+
+
 class Manifest(Record):
     """A finished corpus in numbers. Only `execution` (versions, times) may differ between two builds."""
 
@@ -210,6 +237,10 @@ class Manifest(Record):
     tokenizer: FileDigest | None = None
     indexes: tuple[Index, ...] = ()
     facts: dict[str, int] = {}
+    decided: dict[str, dict[str, Any]] = {}
+    """By stage, what a stage that needs all documents says of its decision."""
+    trials: dict[str, tuple[Trial, ...]] = {}
+    """By stage, how a detector did when it was tried on planted positives."""
     token_groups: tuple[TokenGroup, ...] = ()
     longest: tuple[LongDocument, ...] = ()
     warnings: tuple[Warned, ...] = ()

@@ -6,6 +6,7 @@ drops anything itself, never opens a shard, and never knows about workers, folde
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,9 +20,10 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.core.asset import Asset
-from pipeline.core.manifest import Older
+from pipeline.core.manifest import Older, Trial
 from pipeline.core.packed import Tally
 from pipeline.core.schema import VERDICT
+from pipeline.core.shards import write_text
 from pipeline.core.verdict import Reason, Verdict
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -66,6 +68,13 @@ class Stage(BaseModel, ABC):
     def note(self) -> str:
         """What the fields amount to, for the plan; empty where they say it themselves."""
         return ""
+
+    def trials(self) -> tuple[Trial, ...]:
+        """How a detector does on positives that are planted in memory, by kind and language; deterministic, in seconds.
+
+        A build asks once, and the card shows it beside what was found. Empty for what detects nothing.
+        """
+        return ()
 
     def fields(self) -> dict[str, Any]:
         """The fields as plain JSON values: the part of the identity that the recipe holds."""
@@ -294,6 +303,21 @@ def dropped(n_rows: int, decision: Decision) -> Verdict:
 
 def _drops_file(folder: Path, shard: int) -> Path:
     return folder / f"drops-{shard:05d}.arrow"
+
+
+FACTS = "facts.json"
+
+
+def write_facts(facts: Mapping[str, Any], out: Path) -> None:
+    """Write what a decision should tell of itself (plain JSON) into its folder: it comes into manifest and card."""
+    write_text(out / FACTS, json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a decision tells of itself; nothing where it is silent."""
+    path = folder / FACTS
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return facts
 
 
 class Checkpoint(Stage):

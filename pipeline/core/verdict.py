@@ -24,7 +24,11 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Arrays with one entry a row of the judged batch. `reason` null means keep; None means that all are kept."""
+    """Arrays with one entry a row of the judged batch. `reason` null means keep; None means that all are kept.
+
+    `found` counts what was met in these documents and is no column, such as `{"email/zh": 3}`: kind, then language. It
+    is added up over batches and shards and stands in the manifest and the card.
+    """
 
     reason: pa.Array | None = None
     value: pa.Array | None = None
@@ -32,6 +36,7 @@ class Verdict:
     twin: pa.Array | None = None
     detail: pa.Array | None = None
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    found: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, reasons: Sequence[Reason | str | None], columns: Mapping[str, pa.Array] | None = None) -> Verdict:

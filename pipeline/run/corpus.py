@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,7 +32,7 @@ from pipeline.core.manifest import (
     read_manifest,
 )
 from pipeline.core.shards import shard_name, write_text
-from pipeline.core.stage import Global
+from pipeline.core.stage import FACTS, Global, read_facts
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import TOMBSTONES, Removed
@@ -75,6 +76,8 @@ class Corpus:
             tokenizer=self._tokenizer(),
             indexes=tuple(self._indexes()),
             facts=dict(sorted(facts.items())),
+            decided=self._decided(),
+            trials={n.label: found for n in plan.recipe.stages if (found := n.stage.trials())},
             token_groups=add_token_groups(tally.groups for tally in tallies),
             longest=longest_of(document for tally in tallies for document in tally.longest),
             warnings=warnings_of(stages, plan.recipe.header.expect, plan.recipe.judges),
@@ -124,8 +127,16 @@ class Corpus:
                     older=stage.older(),
                 )
 
+    def _decided(self) -> dict[str, dict[str, Any]]:
+        """What each decision tells of itself, by stage."""
+        closings = [(sweep.closing.label, sweep.decision_key) for sweep in self.plan.sweeps if sweep.closing]
+        told = {label: read_facts(self.store.decision(label, key) / "decision") for label, key in closings}
+        return {label: facts for label, facts in told.items() if facts}
+
     def _tokenizer_files(self) -> list[Path]:
-        return sorted(self.decision.iterdir()) if self.plan.recipe.tokenizer and self.decision else []
+        if not self.plan.recipe.tokenizer or not self.decision:
+            return []
+        return sorted(path for path in self.decision.iterdir() if path.name != FACTS)
 
     def _tokenizer(self) -> FileDigest | None:
         for path in self._tokenizer_files():

@@ -30,6 +30,7 @@ class Tally:
     read: Size = field(default_factory=Size)
     kept: Size = field(default_factory=Size)
     dropped: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
 
@@ -59,6 +60,7 @@ class Judging:
             verdict = self._ask(label, batch, decision)
             tally.seconds += time.perf_counter() - started
             tally.read += size
+            tally.found.update(verdict.found)
             batch = with_columns(batch, verdict.columns)
             kept = verdict.kept
             if kept is not None and verdict.reason is not None:
@@ -77,7 +79,13 @@ class Judging:
     def counts(self) -> tuple[StageCount, ...]:
         """What each stage did, in order."""
         return tuple(
-            StageCount(stage=label, read=tally.read, kept=tally.kept, dropped=dict(sorted(tally.dropped.items())))
+            StageCount(
+                stage=label,
+                read=tally.read,
+                kept=tally.kept,
+                dropped=dict(sorted(tally.dropped.items())),
+                found=dict(sorted(tally.found.items())),
+            )
             for label, tally in self._tallies.items()
         )
 

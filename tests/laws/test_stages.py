@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,6 +94,8 @@ def test_row_local_means_row_local(cls: type[Local]) -> None:
     order = list(range(batch.num_rows))[::-1]
     backwards = rows(stage.judge(seen.take(pa.array(order))), batch.num_rows)
     assert [backwards[i] for i in order] == whole
+    found = [Counter(stage.judge(seen.slice(i, 1)).found) for i in range(batch.num_rows)]
+    assert Counter(stage.judge(seen).found) == sum(found, Counter())
 
 
 @local_by_word
@@ -135,6 +138,13 @@ def test_rules_one_by_one_say_what_the_verdict_says(cls: type[Local]) -> None:
         assert {name: column.to_pylist() for name, column in evidence.columns.items()} == {
             name: column.to_pylist() for name, column in stage.judge(seen).columns.items()
         }
+
+
+@by_word
+def test_trials_add_up(cls: type[Stage]) -> None:
+    trials = example(cls).trials()
+    assert all(0 <= one.found <= one.planted and 0 <= one.false_alarms <= one.clean for one in trials)
+    assert trials == example(cls).trials()
 
 
 def outcome(cls: type[Local]) -> str:
