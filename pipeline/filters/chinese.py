@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.lists import entries, find_list
 from pipeline.core.asset import Asset
 from pipeline.core.stage import Count, Share
 from pipeline.core.text import count_sentences, words
 from pipeline.filters.limits import Bound, Limits, Measure
-from pipeline.filters.lists import entries, find_list
 from pipeline.kernels.textstats import Columns
 
 _GRAM = 13

@@ -6,19 +6,18 @@ uses that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from pipeline.core.stage import Share
-from pipeline.filters.limits import Bound, Limits, Measure, Overrides, ratio
-from pipeline.filters.published import FINEWEB
+from pipeline.filters.limits import Bound, Limits, Measure, ratio
+from pipeline.filters.published import Table
 from pipeline.kernels.textstats import Columns
 
 
 class Fineweb(Limits):
-    """Drops by the rules of FineWeb; for 16 languages other than English with the limits of FineWeb-2."""
+    """Drops by the rules of FineWeb; for 23 languages other than English with the limits of FineWeb-2."""
 
     bounds: ClassVar[tuple[Bound, ...]] = (
         Bound("no_lines", "n_lines", "min_lines", least=True),
@@ -28,7 +27,6 @@ class Fineweb(Limits):
         Bound("too_many_line_breaks", "line_breaks", "max_line_breaks"),
     )
     reasons: ClassVar[tuple[str, ...]] = tuple(bound.reason for bound in bounds)
-    tables: ClassVar[Mapping[str, Overrides]] = FINEWEB
 
     min_lines: int | None = Field(1, ge=0, description="fewest lines that are not blank")
     min_sentence_ends: Share | None = Field(0.12, description="smallest share of lines that end as a sentence does")
@@ -37,7 +35,7 @@ class Fineweb(Limits):
         0.01, description="largest share of characters in lines that occurred before"
     )
     max_line_breaks: float | None = Field(0.3, ge=0, description="most line breaks per token")
-    published: Literal["fineweb2"] | None = Field(
+    published: Table | None = Field(
         "fineweb2", description="published table that `by_language` starts from; null: the limits above for all"
     )
 

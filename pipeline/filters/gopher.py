@@ -10,20 +10,19 @@ makes it a limit on punctuation: of 1,310 chapters of English novels that drops 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from pipeline.core.stage import Count, Share
-from pipeline.filters.limits import Bound, Limits, Measure, Overrides, ratio
-from pipeline.filters.published import QUALITY
+from pipeline.filters.limits import Bound, Limits, Measure, ratio
+from pipeline.filters.published import Table
 from pipeline.kernels.textstats import Columns
 
 
 class Gopher(Limits):
-    """Drops by the quality rules of Gopher; for 16 languages other than English with the limits of FineWeb-2."""
+    """Drops by the quality rules of Gopher; for 23 languages other than English with the limits of FineWeb-2."""
 
     version: ClassVar[int] = 3
     bounds: ClassVar[tuple[Bound, ...]] = (
@@ -39,7 +38,6 @@ class Gopher(Limits):
         Bound("too_few_stop_words", "n_stop_words", "min_stop_words", least=True),
     )
     reasons: ClassVar[tuple[str, ...]] = tuple(bound.reason for bound in bounds)
-    tables: ClassVar[Mapping[str, Overrides]] = QUALITY
 
     min_words: Count | None = Field(50, description="fewest words, marks not counted")
     max_words: Count | None = Field(100_000, description="most words")
@@ -54,7 +52,7 @@ class Gopher(Limits):
     count_marks: bool = Field(
         False, description="marks count as words in the share of alphabetic words (datatrove and FineWeb: true)"
     )
-    published: Literal["fineweb2"] | None = Field(
+    published: Table | None = Field(
         "fineweb2", description="published table that `by_language` starts from; null: the limits above for all"
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,9 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pipeline.backends.language import normalise
 from pipeline.core.stage import Evidence, Judgement, Local
 from pipeline.core.verdict import Verdict
+from pipeline.filters.published import Table, published
 from pipeline.kernels.textstats import Columns, recent
 
-Overrides = Mapping[str, Mapping[str, float | None]]
 Measure = npt.NDArray[np.float64]
 
 
@@ -40,7 +40,6 @@ class Limits(Local):
 
     optional: ClassVar[tuple[str, ...]] = ("lang",)
     bounds: ClassVar[tuple[Bound, ...]] = ()
-    tables: ClassVar[Mapping[str, Overrides]] = {}
 
     by_language: dict[str, dict[str, float | None]] = Field(
         {}, description="limits that differ for documents of a language, over those of the published table"
@@ -63,9 +62,10 @@ class Limits(Local):
     @classmethod
     def _over_the_table(cls, given: Any) -> Any:
         """Write the published limits out, so that a stage's identity holds every limit that it judges by."""
-        if not cls.tables or not isinstance(given, dict):
+        if "published" not in cls.model_fields or not isinstance(given, dict):
             return given
-        table = cls.tables.get(given.get("published", cls.model_fields["published"].default) or "", {})
+        name = given.get("published", cls.model_fields["published"].default)
+        table = published(name, cls.word) if name in get_args(Table) else {}
         own = given.get("by_language", {})
         if not isinstance(own, dict) or not all(isinstance(limits, dict) for limits in own.values()):
             return given

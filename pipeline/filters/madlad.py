@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Self
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.lists import entries, find_list
 from pipeline.core.asset import Asset
 from pipeline.core.stage import Count, Local, Share
 from pipeline.core.text import words
 from pipeline.core.verdict import Reason, Verdict
-from pipeline.filters.lists import entries, find_list
 
 _END = re.compile(r"[.!?]+\s+|[。！？]+\s*")
 

@@ -9,14 +9,13 @@ occurs once, so a text of a few words is dropped; occurrences may overlap, so a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from pipeline.core.stage import Share
-from pipeline.filters.limits import Bound, Limits, Measure, Overrides, ratio
-from pipeline.filters.published import REPETITION
+from pipeline.filters.limits import Bound, Limits, Measure, ratio
+from pipeline.filters.published import Table
 from pipeline.kernels.textstats import Columns
 
 _TOP = (2, 3, 4)
@@ -24,7 +23,7 @@ _GRAMS = (5, 6, 7, 8, 9, 10)
 
 
 class Repetition(Limits):
-    """Drops by the repetition rules of Gopher; for 16 languages other than English with the limits of FineWeb-2."""
+    """Drops by the repetition rules of Gopher; for 23 languages other than English with the limits of FineWeb-2."""
 
     version: ClassVar[int] = 2
     bounds: ClassVar[tuple[Bound, ...]] = (
@@ -36,7 +35,6 @@ class Repetition(Limits):
         *(Bound(f"repeated_{n}_grams", f"repeated_{n}_grams", f"max_repeated_{n}_grams") for n in _GRAMS),
     )
     reasons: ClassVar[tuple[str, ...]] = tuple(bound.reason for bound in bounds)
-    tables: ClassVar[Mapping[str, Overrides]] = REPETITION
 
     max_repeated_lines: Share | None = Field(0.3, description="largest share of lines that occurred before")
     max_repeated_paragraphs: Share | None = Field(0.3, description="largest share of paragraphs that occurred before")
@@ -51,7 +49,7 @@ class Repetition(Limits):
     max_repeated_8_grams: Share | None = Field(0.12, description="largest share of characters in repeated 8-grams")
     max_repeated_9_grams: Share | None = Field(0.11, description="largest share of characters in repeated 9-grams")
     max_repeated_10_grams: Share | None = Field(0.1, description="largest share of characters in repeated 10-grams")
-    published: Literal["fineweb2"] | None = Field(
+    published: Table | None = Field(
         "fineweb2", description="published table that `by_language` starts from; null: the limits above for all"
     )
 

@@ -1,39 +1,28 @@
 """Drop pages by their address: blocked domains, blocked pages, and words that give a site away.
 
 The rules are RefinedWeb's (Penedo et al. 2023, appendix G.1): a strict entry anywhere in the URL, a hard word as a
-whole word, or two soft words. Its list had 4.6 million domains, so a list is kept as sorted 64-bit hashes, mapped from
-the cache: 8 bytes an entry. A name that is not on a list of n is taken for one that is with probability n / 2^64:
-5e-13 for ten million.
+whole word, or two soft words. Its list had 4.6 million domains: see `backends.blocklists`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
-from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import unquote
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.blocklists import Hashes, Kind, first_listed, hashes_of, page_of, table
 from pipeline.backends.domains import lineage, split_url
+from pipeline.backends.lists import entries, find_list
 from pipeline.core.asset import Asset, current
-from pipeline.core.shards import whole
 from pipeline.core.stage import Local
 from pipeline.core.verdict import Reason, Verdict
-from pipeline.filters.lists import entries, find_list
-
-Hashes = npt.NDArray[np.uint64]
-Kind = Literal["domains", "urls"]
 
 _FILES = ("domains", "urls", "strict", "hard", "soft")
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z0-9]")
 _BETWEEN = re.compile(r"[\W_]+")
 
 
@@ -75,8 +64,8 @@ class Urls(Local):
         urls = batch.column("url").to_pylist()
         split = [split_url(url) if url else None for url in urls]
         names = [_blockable(parts[0]) if parts else () for parts in split]
-        domain = _first_listed(names, [_hashes(self.block), *self._tables("domains")])
-        page = _first_listed([(_page(parts),) if parts else () for parts in split], self._tables("urls"))
+        domain = first_listed(names, [hashes_of(self.block), *self._tables("domains")])
+        page = first_listed([(page_of(parts),) if parts else () for parts in split], self._tables("urls"))
         reasons: list[Reason | None] = []
         for url, blocked, listed in zip(urls, domain, page, strict=True):
             if blocked is not None:
@@ -104,70 +93,11 @@ class Urls(Local):
         return tuple(find_list(path, self.sha256.get(path)) for path in getattr(self, field))
 
     def _tables(self, kind: Kind) -> list[Hashes]:
-        return [_table(asset, kind, current().cache) for asset in self._assets(kind)]
+        return [table(asset, kind, current().cache) for asset in self._assets(kind)]
 
 
 def _blockable(host: str) -> tuple[str, ...]:
     return lineage(host) if host else ()
-
-
-def _page(parts: tuple[str, str]) -> str:
-    host, rest = parts
-    return host + rest.rstrip("/")
-
-
-def _first_listed(names: list[tuple[str, ...]], tables: list[Hashes]) -> list[str | None]:
-    """Of each row the first name that is in a table."""
-    flat = [name for row in names for name in row]
-    if not flat or not any(map(len, tables)):
-        return [None] * len(names)
-    hashes = np.fromiter(map(_hash, flat), dtype=np.uint64, count=len(flat))
-    listed = np.zeros(len(flat), dtype=bool)
-    for table in tables:
-        at = np.searchsorted(table, hashes)
-        listed |= (at < len(table)) & (table[np.minimum(at, len(table) - 1)] == hashes) if len(table) else False
-    answers = zip(flat, listed.tolist(), strict=True)
-    met = [[name for name, yes in islice(answers, len(row)) if yes] for row in names]
-    return [row[0] if row else None for row in met]
-
-
-def _hash(name: str) -> int:
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
-
-
-@cache
-def _hashes(domains: tuple[str, ...]) -> Hashes:
-    return np.unique(np.fromiter((_hash(_domain(name)) for name in domains), dtype=np.uint64))
-
-
-def _domain(entry: str) -> str:
-    """The host of an entry: `example.org`, `*.example.org`, `http://example.org/`, `0.0.0.0 example.org`."""
-    if _PLAIN.fullmatch(entry):
-        return entry.lower()
-    return split_url(entry.split()[-1].removeprefix("*."))[0]
-
-
-@cache
-def _table(asset: Asset, kind: Kind, cache_folder: Path) -> Hashes:
-    """The sorted hashes of a list, made once for its content: ten million domains in 13 s and 200 MB."""
-    from filelock import FileLock
-
-    path = cache_folder / "lists" / f"{kind}-1-{asset.sha256}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            _make_table(asset.path, kind, path)
-    table: Hashes = np.load(path, mmap_mode="r")
-    return table
-
-
-def _make_table(source: Path, kind: Kind, path: Path) -> None:
-    spelt = _domain if kind == "domains" else lambda entry: _page(split_url(entry))
-    hashes = np.fromiter((_hash(name) for entry in entries(source) if (name := spelt(entry))), dtype=np.uint64)
-    hashes.sort()
-    with whole(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, hashes[np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]])
 
 
 @cache
