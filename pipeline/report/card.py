@@ -14,6 +14,7 @@ from pipeline.core.manifest import FileDigest, Input, Manifest, read_manifest
 from pipeline.core.shards import write_text
 from pipeline.report.datasheet import Answers, Datasheet, Portion, TokenPortion, Tokens, datasheet, read_answers
 from pipeline.report.funnel import as_markdown
+from pipeline.report.grid import as_markdown as as_grid
 from pipeline.report.safe import fenced, inline, one_line, prose, table, word
 
 _LISTED = 50
@@ -151,6 +152,7 @@ def _body(sheet: Datasheet) -> Iterable[str]:
     )
     yield "Each dropped document is in the ledger of its sweep, with the reason and the numbers it rests on."
     yield from _checks(sheet)
+    yield from _told(sheet)
     yield "## Processing"
     yield "The whole recipe; stages run in this order."
     yield fenced(sheet.recipe, "yaml")
@@ -247,6 +249,27 @@ def _checks(sheet: Datasheet) -> Iterable[str]:
     if sheet.warnings:
         yield "## Warnings of the build"
         yield _bullets(f"{word(warned.stage)} {inline(warned.message)}" for warned in sheet.warnings)
+
+
+def _told(sheet: Datasheet) -> Iterable[str]:
+    if sheet.found:
+        yield "## Found in the documents"
+        yield _how("counted by the stage in all documents that it read, kept or dropped")
+        for stage, grid in sheet.found.items():
+            yield f"By {word(stage)}:"
+            yield as_grid(grid)
+    if sheet.decided:
+        yield "## Decisions"
+        yield _how("by a stage that looks at all documents before it judges any; the facts are its own")
+        for stage, grids in sheet.decided.items():
+            yield f"By {word(stage)}:"
+            yield from (as_grid(grid) for grid in grids)
+    if sheet.trials:
+        yield "## Detectors on trial"
+        yield _how("positives were planted in memory and the detector was run on them, with clean texts beside")
+        for stage, grid in sheet.trials.items():
+            yield f"Of {word(stage)}:"
+            yield as_grid(grid)
 
 
 def _tokens(tokens: Tokens) -> Iterable[str]:

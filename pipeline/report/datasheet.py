@@ -13,7 +13,9 @@ from pydantic import ConfigDict, Field, ValidationError
 from pipeline.core.document import read_yaml
 from pipeline.core.errors import Problem, RecipeError
 from pipeline.core.manifest import FileDigest, Group, Input, LongDocument, Manifest, Record, Size, TokenGroup, Warned
+from pipeline.report import facts
 from pipeline.report.funnel import FunnelRow, funnel
+from pipeline.report.grid import Grid
 
 Answer = str | list[str] | None
 
@@ -178,6 +180,9 @@ class Datasheet(Record):
     tokens: Tokens | None
     expectations: tuple[Expectation, ...]
     published: dict[str, PublishedShare]
+    found: dict[str, Grid]
+    decided: dict[str, tuple[Grid, ...]]
+    trials: dict[str, Grid]
     warnings: tuple[Warned, ...]
     compared: tuple[ComparedBuild, ...]
     limits: tuple[str, ...]
@@ -206,6 +211,9 @@ def datasheet(manifest: Manifest, answers: Answers | None = None) -> Datasheet:
         tokens=_tokens(manifest),
         expectations=_expectations(recipe.get("expect") or {}, rows),
         published={stage: PublishedShare(**said) for stage, said in (recipe.get("published") or {}).items()},
+        found={c.stage: facts.found(c) for sweep in manifest.sweeps for c in sweep.stages if c.found},
+        decided={stage: facts.decided(told) for stage, told in manifest.decided.items()},
+        trials={stage: facts.trials(held) for stage, held in manifest.trials.items()},
         warnings=manifest.warnings,
         compared=_compared(manifest, rows),
         limits=_limits(recipe, composition),
@@ -319,15 +327,15 @@ def _tokens(manifest: Manifest) -> Tokens | None:
         had = splits.get(name, Split(name=name, files=0, rows=0, bytes=0))
         splits[name] = Split(name=name, files=had.files + 1, rows=had.rows + file.rows, bytes=had.bytes + file.bytes)
     ordered = sorted(splits.values(), key=lambda split: (split.name != "train", split.name))
-    facts = manifest.facts
+    counts = manifest.facts
     return Tokens(
-        splits=tuple(_with_shares(split, facts) for split in ordered),
+        splits=tuple(_with_shares(split, counts) for split in ordered),
         by_language=_token_portions(manifest.token_groups, lambda group: group.lang),
         by_source=_token_portions(manifest.token_groups, lambda group: group.source),
         longest=manifest.longest,
-        vocabulary=facts.get("vocabulary"),
-        vocabulary_used=facts.get("vocabulary_used"),
-        counts={name: count for name, count in sorted(facts.items()) if not name.startswith("vocabulary")},
+        vocabulary=counts.get("vocabulary"),
+        vocabulary_used=counts.get("vocabulary_used"),
+        counts={name: count for name, count in sorted(counts.items()) if not name.startswith("vocabulary")},
         tokenizer=manifest.tokenizer,
     )
 
