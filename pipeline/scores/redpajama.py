@@ -2,8 +2,9 @@
 
 The definitions are those of its code (Weber et al. 2024), with two differences that the names hide: words are
 `core.text.words` for every language, where RedPajama splits at white space, and normalised text is those words in lower
-case with a space between, accents kept. Shares are not rounded. Signals that need a model, a list of bad words or a
-list of domains are left out, and so are MinHash signatures: `minhash` makes its own.
+case with a space between, accents kept. Shares are not rounded. The other 19 of its 46 signals are stages of their own:
+`ccnet_size`, `language`, `perplexity` and `quantile` have CCNet's seven, `listed` the two that need lists, `importance`
+and `classifier` the three of each, `minhash_signatures` the four signatures.
 """
 
 from __future__ import annotations
