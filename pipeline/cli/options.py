@@ -21,6 +21,8 @@ Data = Annotated[list[Path] | None, typer.Option(help="another folder that the r
 Offline = Annotated[bool, typer.Option("--offline", help="download nothing")]
 Device = Literal["auto", "cpu", "cuda"]
 OnDevice = Annotated[Device, typer.Option(help="where text is tokenized: auto is a GPU if there is one")]
+EngineName = Literal["processes", "ray"]
+OnEngine = Annotated[EngineName, typer.Option(help="where jobs run: processes here, or a Ray cluster ($RAY_ADDRESS)")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -34,6 +36,7 @@ def run_options(
     batch_rows: int = 256,
     memory: int | None = None,
     device: Device = "auto",
+    engine: EngineName = "processes",
     replace: bool = False,
 ) -> Options:
     """Run options from what the command line says."""
@@ -46,8 +49,9 @@ def run_options(
 
     if device == "cuda":
         pack.find("cuda")
-    place = Place(base=project_folder(recipe), data=tuple(data or ()), offline=offline, device=device)
-    return Options(root, workers or os.cpu_count() or 1, batch_rows, place, memory, replace)
+    place = Place(base=project_folder(recipe).resolve(), data=tuple(data or ()), offline=offline, device=device)
+    where = root.resolve() if engine == "ray" else root
+    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine=engine, replace=replace)
 
 
 def planned(recipe: Path, sets: list[str] | None, limit: int | None, options: Options) -> Plan:
@@ -58,6 +62,16 @@ def planned(recipe: Path, sets: list[str] | None, limit: int | None, options: Op
     with options.place.active():
         overrides = [*(sets or ()), *([f"limit={limit}"] if limit else ())]
         return make_plan(load_recipe(recipe, overrides))
+
+
+def shard_numbers(given: str) -> range:
+    """`3-7`, both included, or one number."""
+    from pipeline.core.errors import GristmillError
+
+    first, _, last = given.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
+        raise GristmillError(f"--shards {given}: give the first and the last number, such as 0-99")
+    return range(int(first), int(last or first) + 1)
 
 
 def show(value: Any, text: str, *, as_json: bool) -> None:

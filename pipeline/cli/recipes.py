@@ -15,11 +15,13 @@ from pipeline.cli.options import (
     Limit,
     Offline,
     OnDevice,
+    OnEngine,
     RecipePath,
     Root,
     Sets,
     planned,
     run_options,
+    shard_numbers,
     show,
 )
 
@@ -35,6 +37,10 @@ def build(
     data: Data = None,
     offline: Offline = False,
     device: OnDevice = "auto",
+    engine: OnEngine = "processes",
+    shards: Annotated[
+        str | None, typer.Option(metavar="A-B", help="only these shards, with others on the same root at the same time")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="let changed content keep its name and version")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,6 +61,7 @@ def build(
         batch_rows=batch_rows,
         memory=memory,
         device=device,
+        engine=engine,
         replace=replace,
     )
     plan = planned(recipe, sets, limit, options)
@@ -62,6 +69,18 @@ def build(
     console = Console(stderr=as_json)
     listener = Quiet() if as_json else Bars(console) if console.is_terminal else Lines(console)
     with listener if isinstance(listener, Bars) else nullcontext():
+        if shards is not None:
+            share = engine.build_share(plan, options, listener, shard_numbers(shards))
+            left = (
+                f"{share.left} shards of the sweep {share.sweep} are left to others; when they are done, run this again"
+            )
+            rest = (
+                left
+                if share.left
+                else "All shards are done: the same command without --shards puts the corpus together"
+            )
+            show(share, f"{share.worked} done here. {rest}.", as_json=as_json)
+            return
         built = engine.build(plan, options, listener)
     cards.write_card(built.folder, plan.recipe.base)
     if as_json:

@@ -22,7 +22,7 @@ from pipeline.core.manifest import digest
 from pipeline.core.schema import DOCUMENT, RAW
 from pipeline.core.shards import read_table, shard_name
 from pipeline.core.stage import Checkpoint, Judgement, Local
-from pipeline.run.executors import Executor, Failed, Processes, Serial
+from pipeline.run.executors import Executor, Failed
 from pipeline.run.measuring import SAID, DrawJob, MeasureJob, draw_part, measure_part
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, read_identity
@@ -57,9 +57,7 @@ def take_census(plan: Plan, options: Options, *, sample: int) -> Taken:
         places = _places(plan, store, sample)
         missing = {label: place for label, place in places.items() if not _is_whole(place)}
         if missing:
-            executor: Executor = Serial()
-            if options.workers > 1:
-                executor = stack.enter_context(Processes(options.workers))
+            executor = stack.enter_context(options.executor())
             _measure(plan, options, executor, sample, places, missing)
         counts = json.loads((places[_DRAWS] / "seal.json").read_text())
         found = {label: _read(place) for label, place in places.items() if label != _DRAWS}

@@ -17,7 +17,7 @@ from pipeline.core.shards import TEMPORARY, shard_name
 from pipeline.core.stage import Exchange, Global, Sketches
 from pipeline.run.corpus import Corpus, is_whole
 from pipeline.run.exchange import FileExchange
-from pipeline.run.executors import Executor, Failed, Processes, Serial
+from pipeline.run.executors import Executor, Failed
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import remove_again, tombstones
@@ -58,9 +58,7 @@ def build(plan: Plan, options: Options, listener: Listener) -> Built:
         stack.enter_context(store.locked())
         stack.enter_context(options.place.active())
         _refuse_drift(plan, store, options)
-        executor: Executor = Serial()
-        if options.workers > 1:
-            executor = stack.enter_context(Processes(options.workers))
+        executor = stack.enter_context(options.executor())
         builder = _Builder(plan, options, store, executor, listener)
         receipts = [builder.sweep(sweep) for sweep in plan.all_sweeps]
         folder = store.corpus(plan.recipe.name)
@@ -72,6 +70,31 @@ def build(plan: Plan, options: Options, listener: Listener) -> Built:
             if removed:
                 remove_again(folder, removed)
         return Built(folder, read_manifest(folder), builder.worked)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a build of some of the shards has done: where it stopped, and how many shards there are left to others."""
+
+    sweep: str
+    left: int
+    worked: int
+
+
+def build_share(plan: Plan, options: Options, listener: Listener, numbers: range) -> Share:
+    """Do the shards with these numbers, sweep by sweep, as far as the others have come.
+
+    Several may run at once on one root, on machines that share it. Who comes to the end of a sweep that needs all
+    documents decides, once. `left` is 0 when all shards of all sweeps are there: `build` then only adds them up.
+    """
+    store = Store(options.root)
+    with store.locked(shared=True), options.place.active(), options.executor() as executor:
+        _refuse_drift(plan, store, options)
+        builder = _Builder(plan, options, store, executor, listener)
+        for sweep in plan.all_sweeps:
+            if left := builder.share(sweep, numbers):
+                return Share(sweep.name, left, builder.worked)
+    return Share(plan.all_sweeps[-1].name, 0, builder.worked)
 
 
 @dataclass
@@ -89,16 +112,32 @@ class _Builder:
         """All receipts of a sweep, in shard order, after doing what is missing; then what closes it is decided."""
         folder = SweepFolder(self.store.folder(sweep.name, sweep.key))
         jobs = list(self._jobs(sweep, folder))
-        receipts = {job.index: receipt for job in jobs if (receipt := folder.receipt(job.index))}
-        todo = [job for job in jobs if job.index not in receipts]
-        self.listener.sweep_started(sweep, len(todo), len(receipts), sum(job.size for job in todo))
-        receipts |= self._run(run_shard, todo)
+        receipts = self._do(sweep, folder, jobs)
         ordered = [receipts[job.index] for job in jobs]
         seal(folder.path, _seal(sweep.key, ordered))
         if sweep.closing:
             self.decision = self._decide(sweep, jobs, ordered)
         self.before = folder
         return ordered
+
+    def share(self, sweep: PlannedSweep, numbers: range) -> int:
+        """Do some shards of a sweep, and decide if they were the last; how many there are left to others."""
+        folder = SweepFolder(self.store.folder(sweep.name, sweep.key))
+        jobs = list(self._jobs(sweep, folder))
+        self._do(sweep, folder, [job for job in jobs if job.index in numbers])
+        receipts = [receipt for job in jobs if (receipt := folder.receipt(job.index))]
+        if len(receipts) == len(jobs) and sweep.closing:
+            with self.store.deciding(self._decision_folder(sweep)):
+                self.decision = self._decide(sweep, jobs, receipts)
+        self.before = folder
+        return len(jobs) - len(receipts)
+
+    def _do(self, sweep: PlannedSweep, folder: SweepFolder, jobs: list[ShardJob]) -> dict[int, Receipt]:
+        """The receipts of these shards, by number, after doing what is missing."""
+        receipts = {job.index: receipt for job in jobs if (receipt := folder.receipt(job.index))}
+        todo = [job for job in jobs if job.index not in receipts]
+        self.listener.sweep_started(sweep, len(todo), len(receipts), sum(job.size for job in todo))
+        return receipts | self._run(run_shard, todo)
 
     def _jobs(self, sweep: PlannedSweep, folder: SweepFolder) -> Iterator[ShardJob]:
         sketches = self.store.sketches(sweep.closing.label, sweep.decision_key) if sweep.closing else None

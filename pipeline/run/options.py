@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pipeline.core.asset import Place
+from pipeline.run.cluster import Ray
 from pipeline.run.exchange import PARTITION_BYTES
+from pipeline.run.executors import Executor, Processes, Serial
+
+Engine = Literal["processes", "ray"]
 
 _TIMES = 10
 """What a worker holds at most of a partition of a shuffle: rows, sorted copy, order, and what is made of them."""
@@ -23,6 +29,8 @@ class Options:
     place: Place = field(default_factory=Place)
     memory: int | None = None
     """MiB that the shuffles of deduplication may take, all workers together; None: about 300 a worker."""
+    engine: Engine = "processes"
+    """Where jobs run: `processes` on this machine, or `ray`; one worker of the former is this process itself."""
     replace: bool = False
     """Let a changed recipe take the place of a corpus of the same name and version."""
 
@@ -30,3 +38,9 @@ class Options:
     def partition_bytes(self) -> int:
         """What one worker may gather at once."""
         return PARTITION_BYTES if self.memory is None else max((self.memory << 20) // (_TIMES * self.workers), 1 << 16)
+
+    def executor(self) -> AbstractContextManager[Executor]:
+        """What runs the jobs, for the time of a run."""
+        if self.engine == "ray":
+            return Ray(self.workers)
+        return Processes(self.workers) if self.workers > 1 else nullcontext(Serial())

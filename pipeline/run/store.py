@@ -39,15 +39,28 @@ class Store:
         return self.root / name
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store; a second build into the same root is refused while this one runs."""
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the store; a second build into the same root is refused while this one runs.
+
+        Builds of some of the shards may `shared` hold it together; what a killed one of them left stays until a build
+        has the store alone.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError:
                 raise StoreError(f"{self.root}: another build is running here; wait for it, or use --root") from None
-            sweep_away(self.root)
+            if not shared:
+                sweep_away(self.root)
+            yield
+
+    @contextmanager
+    def deciding(self, folder: Path) -> Iterator[None]:
+        """Hold one decision: who comes second waits until it has been made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
 
