@@ -214,3 +214,25 @@ def test_remove_takes_a_document_out_of_text_tokens_and_card(tmp_path: Path) -> 
     assert "`taken_down` 1" in (corpus / "README.md").read_text()
     assert name in (corpus / "removed.json").read_text()
     assert "Nothing to do" in run("remove", name, "--corpus", corpus, "--date", "2026-11-25").output
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_and_evaluated(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    words = ("train", corpus, "--out", tmp_path / "run", "--steps", 6, "--batch", 4, "--threads", 1, "--device", "cpu")
+    said = run(*words, "--save-every", 3)
+    assert "parameters" in said.output and "operations a token" in said.output and "holdout" in said.output
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"model.safetensors", "curve.jsonl", "curve.svg"}
+    first = json.loads((tmp_path / "run" / "evaluation.json").read_text())["holdout"]
+    assert set(first["by_source"]) == {"good", "web"} and first["total"]["bits_per_byte"] > 1
+    again = json.loads(run(*words, "--resume", "--json").stdout)
+    assert again["tokens"] == 0 and again["scores"]["holdout"] == first
+    text = "the miller ground the grain"
+    (tmp_path / "own.jsonl").write_text(json.dumps({"text": text, "lang": "en"}) + "\n")
+    asked = ("evaluate", tmp_path / "run", "--held-out", f"own={tmp_path / 'own.jsonl'}", "--held-out", corpus)
+    scores = json.loads(run(*asked, "--json").stdout)
+    assert scores["own"]["total"]["score"]["bytes"] == len(text) and scores["small"] == first
+    run(*words[:-6], "--steps", 0, fails=SystemExit)
+    run(*words, "--size", "giant", fails=GristmillError)
+    run("evaluate", tmp_path / "run", fails=GristmillError)
+    run("evaluate", tmp_path, "--held-out", corpus, fails=GristmillError)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline.cli import about, corpora, recipes
+from pipeline.cli import about, corpora, models, recipes
 
 app = typer.Typer(
     name="gristmill",
@@ -19,6 +19,7 @@ app = typer.Typer(
 for command in (
     *(recipes.build, recipes.plan, recipes.census, recipes.limits, recipes.lsh),
     *(corpora.peek, corpora.explain, corpora.card, corpora.pack, corpora.remove),
+    *(models.train, models.evaluate),
     *(about.stages, about.schema, about.doctor),
 ):
     app.command()(command)

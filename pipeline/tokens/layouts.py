@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.backends.tokenizer import FILE, load
+from pipeline.backends.tokenizer import CONFIG, FILE, load
 from pipeline.core.asset import sha256_file
 from pipeline.core.errors import GristmillError, MissingBackend, StoreError
 from pipeline.core.manifest import Manifest, read_manifest
@@ -64,7 +64,9 @@ def export(corpus: Path, layout: Layout, out: Path, shuffle: int | None = None) 
                 writer.write(batch)
                 for name, count in token_facts(batch).items():
                     counts[split][name] = counts[split].get(name, 0) + count
-    write_text(out / FILE, (corpus / "tokenizer" / FILE).read_text(encoding="utf-8"))
+    for name in (FILE, CONFIG):
+        if (corpus / "tokenizer" / name).exists():
+            write_text(out / name, (corpus / "tokenizer" / name).read_text(encoding="utf-8"))
     sheet = LayoutSheet(
         layout=layout,
         corpus=manifest.digest,

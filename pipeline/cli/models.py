@@ -1,0 +1,225 @@
+"""Commands on reference models: train one on a corpus, and see what it has learnt."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from pipeline.cli.options import AsJson, Device, show
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from pipeline.backends.tokenizer import Encoder
+    from pipeline.train.dataset import Rows
+    from pipeline.train.evaluation import Evaluation
+    from pipeline.train.held_out import HeldOut, Scored
+    from pipeline.train.model import Model
+
+M = TypeVar("M", bound="BaseModel")
+
+Rowed = Annotated[
+    Path, typer.Argument(metavar="CORPUS", help="folder of a built corpus, or what `gristmill pack --layout bin` wrote")
+]
+Trained = Annotated[Path, typer.Argument(metavar="MODEL", help="folder that `gristmill train --out` wrote")]
+Out = Annotated[Path, typer.Option("--out", help="folder of the run: model, curve, checkpoints")]
+HeldOuts = Annotated[
+    list[str] | None,
+    typer.Option("--held-out", metavar="[NAME=]FILE", help="texts to score: JSON lines, or a corpus with a holdout"),
+]
+OnDevice = Annotated[Device, typer.Option(help="auto is a GPU if there is one")]
+Threads = Annotated[int | None, typer.Option(min=1, help="threads of the CPU; default: torch's")]
+
+
+def train(
+    corpus: Rowed,
+    out: Out,
+    model: Annotated[str, typer.Option(help="gpt, bert or t5")] = "gpt",
+    size: Annotated[str, typer.Option(help="nano, micro, mini, small, base, medium, large or 1b")] = "nano",
+    steps: Annotated[int | None, typer.Option(min=1, help="default: every row once")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="rows in a step, over all processes")] = 16,
+    optimizer: Annotated[str, typer.Option(help="muon (for matrices; adamw for the rest) or adamw")] = "muon",
+    learning_rate: Annotated[float | None, typer.Option(help="at its highest; default: by the size")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="steps; default: a twentieth")] = None,
+    decay: Annotated[float, typer.Option(min=0, max=1, help="share of the steps, at the end")] = 0.4,
+    weight_decay: Annotated[float, typer.Option(min=0, help="how fast matrices shrink")] = 0.1,
+    clip: Annotated[float, typer.Option(min=0, help="largest norm of the gradient; 0: any")] = 1.0,
+    pairs: Annotated[bool, typer.Option("--pairs", help="bert: next-sentence prediction too")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of weights, order and all that is drawn")] = 0,
+    held_out: HeldOuts = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint in --out")] = False,
+    device: OnDevice = "auto",
+    threads: Threads = None,
+    rows: Annotated[int, typer.Option(min=1, help="rows at once; a larger batch is done in parts")] = 16,
+    compiled: Annotated[bool, typer.Option("--compile", help="by torch.compile: faster after a minute")] = False,
+    log_every: Annotated[int, typer.Option(min=1, help="steps")] = 10,
+    evaluate_every: Annotated[int | None, typer.Option(min=1, help="steps; default: at the end only")] = None,
+    save_every: Annotated[int | None, typer.Option(min=1, help="steps; default: at the end only")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reference model on the packed rows of a corpus; several processes: torchrun -m pipeline.cli train ..."""
+    from pipeline.core.errors import MissingBackend
+    from pipeline.train import curve as curves
+    from pipeline.train.processes import processes, wait
+    from pipeline.train.settings import Machine, Settings
+    from pipeline.train.shapes import named_shape, usual_rate
+
+    with processes() as is_first:
+        found = _rows(corpus, out) if is_first else None
+        wait()
+        found = found or _rows(corpus, out)
+        sheet = found.sheet
+        shape = named_shape(model, size, sheet.vocabulary, sheet.end, sheet.length)
+        steps = steps or -(-len(found) // batch)
+        settings = _checked(
+            Settings,
+            steps=steps,
+            batch=batch,
+            optimizer=optimizer,
+            learning_rate=learning_rate or usual_rate(shape),
+            warmup=steps // 20 if warmup is None else warmup,
+            decay=decay,
+            weight_decay=weight_decay,
+            clip=clip,
+            pairs=pairs,
+            seed=seed,
+        )
+        machine = _checked(
+            Machine,
+            device=device,
+            threads=threads,
+            rows=rows,
+            compile=compiled,
+            log_every=log_every,
+            evaluate_every=evaluate_every,
+            save_every=save_every,
+        )
+        tokens = settings.steps * settings.batch * sheet.length
+        say = print if is_first and not as_json else lambda _: None
+        say(f"{model} {size}: {shape.layers} layers of width {shape.width}, {shape.parameters:,} parameters")
+        say(
+            f"{tokens:,} tokens in {steps:,} steps, {tokens / (len(found) * sheet.length):.2f} times the corpus; "
+            f"{shape.flops():,} operations a token, {tokens * shape.flops():.3g} in all"
+        )
+        from pipeline.train.loop import fit
+
+        result = fit(shape, found, settings, machine, _held_out(corpus, held_out), out, resume=resume, tell=say)
+    if not is_first:
+        return
+    found_scores = _written(out, result.scored)
+    try:
+        curves.plot({f"{model} {size}": result.curve}, out / curves.PICTURE)
+    except MissingBackend as error:
+        say(f"note: {error}")
+    answer = {"out": out, "loss": result.curve[-1].loss, "tokens": result.tokens, "seconds": result.seconds}
+    text = f"{_table(found_scores)}The model is in {out}, its losses in {out / curves.CURVE}"
+    show({**answer, "scores": found_scores}, text, as_json=as_json)
+
+
+def evaluate(
+    model: Trained,
+    held_out: HeldOuts = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder for evaluation.json; default: the model's")] = None,
+    device: OnDevice = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score held-out texts by a trained model: bits per byte, perplexity, accuracy; by source and language."""
+    from pipeline.core.errors import GristmillError
+    from pipeline.train.held_out import score
+
+    if not held_out:
+        raise GristmillError("nothing to evaluate on: name texts with --held-out FILE")
+    loaded, encoder = _loaded(model, device, threads)
+    scored = {text.name: score(loaded, encoder, text) for text in _held_out(None, held_out)}
+    found = _written(out or model, scored)
+    show(found, _table(found), as_json=as_json)
+
+
+def _loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, Encoder]:
+    """A trained model on its device, and its tokenizer."""
+    import torch
+
+    from pipeline.backends.tokenizer import FILE, load
+    from pipeline.train.checkpoint import TOKENIZER, load_model
+    from pipeline.train.loop import device_of
+    from pipeline.train.settings import Machine
+
+    if threads:
+        torch.set_num_threads(threads)
+    model, _ = load_model(folder)
+    return model.to(device_of(Machine(device=device))), load(folder / TOKENIZER / FILE)
+
+
+def _rows(corpus: Path, out: Path) -> Rows:
+    """The rows of a corpus, written as a `bin` layout below the run where they are not one already."""
+    from pipeline.core.manifest import read_manifest
+    from pipeline.core.packed import LAYOUT_FILE
+    from pipeline.tokens.layouts import export
+    from pipeline.train.dataset import Rows
+
+    if (corpus / LAYOUT_FILE).exists():
+        return Rows(corpus)
+    folder = out / "rows"
+    if not (folder / LAYOUT_FILE).exists() or Rows(folder).sheet.corpus != read_manifest(corpus).digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        export(corpus, "bin", folder)
+    return Rows(folder)
+
+
+def _held_out(corpus: Path | None, named: list[str] | None) -> list[HeldOut]:
+    """Those that were named, and what the corpus itself holds out."""
+    from pipeline.core.errors import GristmillError
+    from pipeline.train.held_out import of_corpus, of_file
+
+    found: dict[str, HeldOut] = {}
+    if corpus and (corpus / "manifest.json").exists() and (own := of_corpus(corpus)):
+        found[own.name] = own
+    for entry in named or ():
+        name, _, file = entry.rpartition("=")
+        path = Path(file)
+        text = of_corpus(path, name or path.name) if path.is_dir() else of_file(path, name or path.stem)
+        if text is None:
+            raise GristmillError(f"{path}: holds no documents out; set `holdout` of `pack` in its recipe")
+        if text.name in found:
+            raise GristmillError(f"--held-out {entry}: there is another {text.name!r}; name it with NAME=FILE")
+        found[text.name] = text
+    return list(found.values())
+
+
+def _written(out: Path, scored: dict[str, Scored]) -> dict[str, Evaluation]:
+    """The evaluations, also as `evaluation.json` in a folder."""
+    from pydantic_core import to_json
+
+    from pipeline.core.shards import write_text
+    from pipeline.train.evaluation import evaluations
+
+    found = evaluations(scored)
+    if found:
+        write_text(out / "evaluation.json", to_json(found, indent=1).decode() + "\n")
+    return found
+
+
+def _table(found: dict[str, Evaluation]) -> str:
+    from pipeline.train.evaluation import as_text
+
+    return f"{as_text(found)}\n" if found else ""
+
+
+def _checked(kind: type[M], **values: Any) -> M:
+    """Settings; GristmillError says which option is wrong."""
+    from pydantic import ValidationError
+
+    from pipeline.core.errors import GristmillError
+
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            " ".join([*(f"--{str(part).replace('_', '-')}" for part in problem["loc"]), problem["msg"]])
+            for problem in error.errors()
+        )
+        raise GristmillError(wrong) from None

@@ -1,0 +1,127 @@
+"""Attention that stays inside documents, without computing what a mask would throw away where that can be avoided.
+
+A row of one document needs no mask. In a row of several, either each document is attended to alone, or the whole row
+under a mask, whichever is cheaper for its lengths.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CALL_COST = 80_000
+"""Scores of one head that take as long as one more call of the kernel, forward and backward."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Which keys the queries of a batch see. Rows come in this order: whole ones, cut ones, masked ones.
+
+    `cuts` are the edges of the documents of each cut row; `mask` (rows, 1, queries, keys) is true where a query of a
+    masked row sees a key. `causal`: of its document, a query sees only what is not after it.
+    """
+
+    causal: bool
+    whole: int
+    cuts: tuple[tuple[int, ...], ...] = ()
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> Sight:
+        """The same with its mask on a device."""
+        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
+        return Sight(self.causal, self.whole, self.cuts, mask)
+
+
+def arrange(segments: np.ndarray, *, causal: bool, heads: int, cut: bool = True) -> tuple[np.ndarray, Sight]:
+    """The order to put rows in, and what is seen then, from the number of the document of each token (-1: padding).
+
+    Without `cut`, no row is cut: devices other than CPUs do better with one large call.
+    """
+    changes = segments[:, 1:] != segments[:, :-1]
+    if causal:
+        # What is behind a document is not seen from inside of it.
+        changes = changes & (segments[:, 1:] >= 0)
+    n_pieces = changes.sum(1) + 1
+    edges = [(0, *(np.flatnonzero(row) + 1).tolist(), segments.shape[1]) for row in changes]
+    saved = np.array([segments.shape[1] ** 2 - sum(np.square(np.diff(row))) for row in edges])
+    sort = np.where(n_pieces == 1, 0, np.where(cut & (n_pieces * CALL_COST < saved * heads), 1, 2))
+    order = np.argsort(sort, kind="stable")
+    masked = segments[order[np.sort(sort) == 2]]
+    mask = visible(masked, masked, causal=causal) if len(masked) else None
+    return order, Sight(causal, int((sort == 0).sum()), tuple(edges[row] for row in order if sort[row] == 1), mask)
+
+
+def visible(queries: np.ndarray, keys: np.ndarray, *, causal: bool) -> Tensor:
+    """The mask (rows, 1, queries, keys) of equal segment numbers."""
+    mask = torch.from_numpy(queries)[:, :, None] == torch.from_numpy(keys)[:, None, :]
+    if causal:
+        mask &= torch.ones(mask.shape[1:], dtype=torch.bool).tril()
+    return mask[:, None]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, sight: Sight) -> Tensor:
+    """Scaled dot-product attention; all (rows, heads, tokens, head width)."""
+    if sight.whole == len(q):
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=sight.causal)
+    parts = []
+    if whole := sight.whole:
+        parts.append(functional.scaled_dot_product_attention(q[:whole], k[:whole], v[:whole], is_causal=sight.causal))
+    for row, edges in enumerate(sight.cuts, whole):
+        pieces = [
+            functional.scaled_dot_product_attention(
+                *(x[row : row + 1, :, start:stop] for x in (q, k, v)), is_causal=sight.causal
+            )
+            for start, stop in itertools.pairwise(edges)
+        ]
+        parts.append(torch.cat(pieces, dim=2))
+    if sight.mask is not None:
+        first = whole + len(sight.cuts)
+        parts.append(functional.scaled_dot_product_attention(q[first:], k[first:], v[first:], attn_mask=sight.mask))
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
+    """T5's: products are not scaled, `bias` (1, heads, queries, keys) is added to them, then the mask applied."""
+    if bias is not None and mask is not None:
+        bias = bias.masked_fill(~mask, float("-inf"))
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask if bias is None else bias, scale=1.0)
+
+
+class _Rotate(torch.autograd.Function):
+    """Rotary positions (Su et al. 2021) in four passes instead of seven; backwards, it turns the other way."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(grad, cos, sin, -1), None, None
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn pairs of the first and second half of the last dimension; `cos` and `sin` broadcast over one half."""
+    return _Rotate.apply(x, cos, sin)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    out_first, out_second = out.chunk(2, dim=-1)
+    torch.mul(first, cos, out=out_first).addcmul_(second, sin, value=-sign)
+    torch.mul(second, cos, out=out_second).addcmul_(first, sin, value=sign)
+    return out
+
+
+def rotary_tables(length: int, width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (length, width / 2), float32."""
+    frequencies = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
+    angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)
+    return angles.cos(), angles.sin()

@@ -1,0 +1,136 @@
+"""What a run leaves behind: tensors as safetensors, everything else as JSON; whole or not at all, and no pickles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.backends.tokenizer import CONFIG, FILE
+from pipeline.core.errors import GristmillError, MissingBackend, StoreError
+from pipeline.core.manifest import Record
+from pipeline.core.shards import TEMPORARY, whole, write_text
+from pipeline.train.settings import Settings
+from pipeline.train.shapes import Shape
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.train.model import Model
+
+TOKENIZER = "tokenizer"
+MODEL, WEIGHTS, OPTIMIZER, STATE = "model.json", "model.safetensors", "optimizer.safetensors", "state.json"
+
+
+class Sheet(Record):
+    """What `model.json` says: the model, how it was trained, and on which corpus, by the digest of its manifest."""
+
+    gristmill: str
+    corpus: str
+    shape: Shape
+    settings: Settings
+
+
+class State(Record):
+    """Where a run stands: steps done, and the place in the order of rows."""
+
+    step: int
+    order: dict[str, int]
+
+
+def save_model(folder: Path, model: Model, sheet: Sheet, tokenizer: Path) -> None:
+    """Weights, sheet and, from the folder that it is in, the tokenizer into a folder."""
+    for name in (FILE, CONFIG):
+        if (tokenizer / name).exists():
+            write_text(folder / TOKENIZER / name, (tokenizer / name).read_text(encoding="utf-8"))
+    _write(folder / WEIGHTS, model.state_dict())
+    write_text(folder / MODEL, sheet.to_json())
+
+
+def read_sheet(folder: Path) -> Sheet:
+    """The sheet of a trained model; GristmillError says how to make one."""
+    path = folder / MODEL
+    try:
+        return Sheet.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise GristmillError(f"{path}: no trained model here; `gristmill train CORPUS --out DIR` makes one") from None
+    except ValueError as error:
+        raise StoreError(f"{path}: not the description of a model ({error})") from error
+
+
+def load_model(folder: Path) -> tuple[Model, Sheet]:
+    """A trained model, on the CPU; StoreError where weights and sheet do not fit."""
+    from pipeline.train.model import build
+
+    sheet = read_sheet(folder)
+    model = build(sheet.shape)
+    put(model, folder / WEIGHTS)
+    return model.eval(), sheet
+
+
+def put(model: Model, path: Path) -> None:
+    """Weights of a file into a model; StoreError where they are others."""
+    try:
+        model.load_state_dict(_read(path))
+    except RuntimeError as error:
+        raise StoreError(f"{path}: not the weights of this model ({error})") from error
+
+
+def save(
+    folder: Path, model: Model, optimizers: Mapping[str, torch.optim.Optimizer], state: State, *, keep: int
+) -> None:
+    """A checkpoint `step-NNNNNNNN` in a folder, of which the last `keep` stay."""
+    final = folder / f"step-{state.step:08d}"
+    temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
+    temporary.mkdir(parents=True)
+    _write(temporary / WEIGHTS, model.state_dict())
+    memory = {
+        f"{name}.{index}.{key}": value
+        for name, optimizer in optimizers.items()
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    _write(temporary / OPTIMIZER, memory)
+    write_text(temporary / STATE, state.to_json())
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    for old in sorted(folder.glob("step-*"))[:-keep]:
+        shutil.rmtree(old)
+
+
+def restore(folder: Path, model: Model, optimizers: Mapping[str, torch.optim.Optimizer]) -> State | None:
+    """The last checkpoint of a folder into model and optimizers; None where there is none."""
+    found = sorted(folder.glob("step-*"))
+    if not found:
+        return None
+    put(model, found[-1] / WEIGHTS)
+    memory: dict[str, dict[int, dict[str, torch.Tensor]]] = {name: {} for name in optimizers}
+    for name, value in _read(found[-1] / OPTIMIZER).items():
+        whose, index, key = name.split(".", 2)
+        memory[whose].setdefault(int(index), {})[key] = value
+    for name, optimizer in optimizers.items():
+        groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": memory[name], "param_groups": groups})
+    return State.model_validate_json((found[-1] / STATE).read_bytes())
+
+
+def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise MissingBackend("safetensors", "checkpoints", "pip install 'gristmill[train]'") from None
+    with whole(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(temporary))
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path}: not a whole file of tensors ({error}); train again, or take another") from error

@@ -1,0 +1,70 @@
+"""What a model made of held-out texts, in all, by source and by language: for `evaluation.json` and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.core.manifest import Record
+from pipeline.train.held_out import Score, Scored
+
+
+class Line(Record):
+    """The score of some documents, with what is counted from it."""
+
+    score: Score
+    bits_per_byte: float | None
+    perplexity: float | None
+    accuracy: float | None
+
+
+class Evaluation(Record):
+    """One held-out set; `texts` is the digest of its texts."""
+
+    texts: str
+    total: Line
+    by_source: dict[str, Line]
+    by_lang: dict[str, Line]
+
+
+def evaluations(scored: Mapping[str, Scored]) -> dict[str, Evaluation]:
+    """Of each held-out set."""
+    return {
+        name: Evaluation(
+            texts=found.held_out.digest,
+            total=_line(found.total),
+            by_source={key: _line(score) for key, score in found.by("source").items()},
+            by_lang={key: _line(score) for key, score in found.by("lang").items()},
+        )
+        for name, found in scored.items()
+    }
+
+
+def as_text(found: Mapping[str, Evaluation]) -> str:
+    """A table."""
+    head = ("held out", "documents", "bytes", "bits/byte", "perplexity", "accuracy")
+    rows = [head, *(row for name, evaluation in found.items() for row in _rows(name, evaluation))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )
+
+
+def _rows(name: str, evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
+    yield _row(name, evaluation.total)
+    for lines in (evaluation.by_source, evaluation.by_lang):
+        for key, line in lines.items() if len(lines) > 1 else ():
+            yield _row(f"  {key or '(none)'}", line)
+
+
+def _row(name: str, line: Line) -> tuple[str, ...]:
+    shown = [
+        f"{value:,.4f}" if value is not None else "-" for value in (line.bits_per_byte, line.perplexity, line.accuracy)
+    ]
+    return (name, f"{line.score.documents:,}", f"{line.score.bytes:,}", *shown)
+
+
+def _line(score: Score) -> Line:
+    return Line(score=score, bits_per_byte=score.bits_per_byte, perplexity=score.perplexity, accuracy=score.accuracy)

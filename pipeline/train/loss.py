@@ -1,0 +1,74 @@
+"""The loss of an output embedding, chunk by chunk: all the logits of a batch are never there at once.
+
+Gradients are made where the logits are, while they are in the cache, as in Liger's fused linear cross entropy (Hsu et
+al. 2024): three matrix products and three passes over a chunk.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CHUNK = 1 << 21
+"""Logits in a chunk: 8 MiB in float32."""
+
+
+def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Sum of -ln p(target) over tokens, from `hidden` (tokens, width) and `weight` (vocabulary, width)."""
+    if not torch.is_grad_enabled():
+        return judged(hidden, weight, targets, bias)[0].sum()
+    return _HeadLoss.apply(hidden, weight, targets, bias)
+
+
+def judged(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """-ln p(target) of each token, float32, and whether the target is the likeliest; without gradients."""
+    losses, hits = hidden.new_zeros(len(hidden), dtype=torch.float32), torch.zeros_like(targets, dtype=torch.bool)
+    with torch.no_grad():
+        for part in _chunks(len(hidden), len(weight)):
+            logits = _logits(hidden[part], weight, bias)
+            losses[part] = functional.cross_entropy(logits, targets[part], reduction="none")
+            hits[part] = logits.argmax(1) == targets[part]
+    return losses, hits
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
+        if torch.is_autocast_enabled(hidden.device.type):
+            dtype = torch.get_autocast_dtype(hidden.device.type)
+            hidden, weight = hidden.to(dtype), weight.to(dtype)
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        d_hidden = torch.empty_like(hidden)
+        d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        d_bias = None if bias is None else torch.zeros_like(bias)
+        for part in _chunks(len(hidden), len(weight)):
+            logits, target = _logits(hidden[part], weight, bias), targets[part, None]
+            log_sum = logits.logsumexp(1, keepdim=True)
+            total += (log_sum - logits.gather(1, target)).sum()
+            grad = logits.sub_(log_sum).exp_()
+            grad.scatter_add_(1, target, torch.full_like(log_sum, -1.0))
+            if d_bias is not None:
+                d_bias += grad.sum(0)
+            grad = grad.to(hidden.dtype)
+            torch.mm(grad, weight, out=d_hidden[part])
+            if hidden.dtype == torch.float32:
+                d_weight.addmm_(grad.T, hidden[part])
+            else:
+                d_weight += grad.T @ hidden[part]
+        ctx.save_for_backward(d_hidden, d_weight, *(() if d_bias is None else (d_bias,)))
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        d_hidden, d_weight, *d_bias = ctx.saved_tensors
+        return d_hidden.mul_(grad), d_weight.mul_(grad), None, d_bias[0].mul_(grad) if d_bias else None
+
+
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return functional.linear(hidden, weight, None if bias is None else bias.to(weight.dtype)).float()
+
+
+def _chunks(tokens: int, vocabulary: int) -> list[slice]:
+    step = max(16, CHUNK // vocabulary)
+    return [slice(first, first + step) for first in range(0, tokens, step)]

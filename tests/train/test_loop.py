@@ -1,0 +1,157 @@
+"""The loop: it learns, it resumes exactly, and several processes learn what one does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.core.errors import GristmillError, StoreError
+from pipeline.train.checkpoint import load_model
+from pipeline.train.curve import CURVE, plot, read_curve
+from pipeline.train.dataset import Rows
+from pipeline.train.loop import Result, fit
+from pipeline.train.optim import Muon, orthogonal, rate
+from pipeline.train.settings import Machine, Settings
+from pipeline.train.shapes import Kind, Shape
+
+MACHINE = Machine(device="cpu", threads=1, rows=4, log_every=1)
+FREE = {"weight_decay": 0.0, "warmup": 2, "decay": 0.2}
+
+
+def tiny(kind: Kind = "gpt") -> Shape:
+    return Shape(kind=kind, layers=2, width=32, heads=4, hidden=64, tokens=300, end=0, length=64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "least"),
+    [("gpt", "adamw", 1.0), ("gpt", "muon", 1.0), ("bert", "muon", 4.5), ("t5", "muon", 2.0)],
+)
+def test_a_batch_is_learnt_by_heart(kind: Kind, optimizer: str, least: float, make_rows: Callable[..., Rows]) -> None:
+    rows = make_rows(n=4)
+    settings = Settings(steps=90, batch=4, optimizer=optimizer, learning_rate=0.02, **FREE)
+    losses = [point.loss for point in fit(tiny(kind), rows, settings, MACHINE).curve]
+    assert losses[0] > 5 and losses[-1] < least, losses[-1]
+
+
+def test_parts_of_a_batch_are_the_batch(make_rows: Callable[..., Rows]) -> None:
+    settings = Settings(steps=4, batch=8, optimizer="adamw", warmup=0)
+    whole = fit(tiny(), make_rows(), settings, MACHINE.model_copy(update={"rows": 8}))
+    parts = fit(tiny(), make_rows("again"), settings, MACHINE.model_copy(update={"rows": 3}))
+    assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt", "bert", "t5"])
+def test_killed_and_resumed_is_never_killed_to_the_bit(
+    kind: Kind, make_rows: Callable[..., Rows], tmp_path: Path
+) -> None:
+    rows = make_rows(n=10)
+    settings = Settings(steps=9, batch=4, warmup=2, seed=5, pairs=kind == "bert")
+    never = fit(tiny(kind), rows, settings, MACHINE, out=tmp_path / "never")
+    killed = MACHINE.model_copy(update={"save_every": 5})
+
+    def kill(said: str) -> None:
+        if "step 7 " in said:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny(kind), rows, settings, killed, out=tmp_path / "killed", tell=kill)
+    assert [point.step for point in read_curve(tmp_path / "killed" / CURVE)] == [1, 2, 3, 4, 5, 6]
+    resumed = fit(tiny(kind), rows, settings, killed, out=tmp_path / "killed", resume=True)
+    assert resumed.curve == never.curve
+    for name, tensor in never.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    files = ("model.safetensors", "checkpoints/step-00000009/optimizer.safetensors", CURVE, "model.json")
+    for file in files:
+        assert (tmp_path / "never" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes(), file
+    loaded, sheet = load_model(tmp_path / "killed")
+    assert sheet.settings == settings and sheet.corpus == "c" * 64
+    assert torch.equal(loaded.embedding.weight, never.model.embedding.weight)
+    again = fit(tiny(kind), rows, settings, killed, out=tmp_path / "killed", resume=True)
+    assert again.curve == never.curve and again.tokens == 0
+    (tmp_path / "killed" / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(StoreError, match=r"model.safetensors: not a whole file"):
+        load_model(tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(make_rows: Callable[..., Rows], tmp_path: Path) -> None:
+    rows = make_rows()
+    settings = Settings(steps=5, batch=8, optimizer="adamw", warmup=0)
+    alone = fit(tiny(), rows, settings, MACHINE)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom pipeline.train.dataset import Rows\n"
+        "from pipeline.train.loop import fit\nfrom pipeline.train.processes import processes\n"
+        "from tests.train.test_loop import MACHINE, Settings, tiny\n"
+        "with processes():\n"
+        "    fit(tiny(), Rows(Path(sys.argv[1])), Settings.model_validate_json(sys.argv[2]), "
+        "MACHINE.model_copy(update={'rows': 2}), out=Path(sys.argv[3]))\n"
+    )
+    (tmp_path / "run.py").write_text(code)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = [tmp_path / "run.py", rows.folder, settings.model_dump_json(), tmp_path / "out"]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [*torchrun, *map(str, words)], env={**_environment(), "PYTHONPATH": root}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    points = read_curve(tmp_path / "out" / CURVE)
+    assert [point.loss for point in points] == pytest.approx(losses(alone), rel=1e-5)
+    assert [point.norm for point in points] == pytest.approx([point.norm for point in alone.curve], rel=1e-4)
+
+
+def test_rates_go_up_stay_and_go_down() -> None:
+    settings = Settings(steps=10, warmup=2, decay=0.5, final=0.1)
+    found = [rate(settings, step) for step in range(10)]
+    assert found[:6] == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert found[5:] == pytest.approx([1.0, 0.82, 0.64, 0.46, 0.28])
+    with pytest.raises(ValueError, match="more than 10 steps"):
+        Settings(steps=10, warmup=8, decay=0.5)
+
+
+def test_muon_steps_are_orthogonal_part_by_part() -> None:
+    torch.manual_seed(0)
+    for matrix in (torch.randn(1, 20, 50), torch.randn(2, 50, 20)):
+        values = torch.linalg.svdvals(orthogonal(matrix))
+        assert values.min() > 0.3 and values.max() < 1.3
+    weight = torch.nn.Parameter(torch.zeros(120, 20))
+    weight.parts = 3
+    weight.grad = torch.randn(120, 20)
+    Muon([weight], lr=1.0, weight_decay=0.0).step()
+    for part in weight.detach().chunk(3):
+        values = torch.linalg.svdvals(part / (0.2 * 40**0.5))
+        assert values.min() > 0.3 and values.max() < 1.3
+
+
+def test_what_cannot_be_trained_says_why(make_rows: Callable[..., Rows]) -> None:
+    rows = make_rows()
+    with pytest.raises(GristmillError, match="the model has 64 and 400"):
+        fit(tiny().model_copy(update={"tokens": 400}), rows, Settings(steps=2, warmup=0), MACHINE)
+    with pytest.raises(GristmillError, match="lower --learning-rate"):
+        settings = Settings(steps=30, warmup=0, optimizer="adamw", learning_rate=1.0, clip=0.0, weight_decay=10.0)
+        fit(tiny(), rows, settings.model_copy(update={"learning_rate": 1e30}), MACHINE)
+    if not torch.cuda.is_available():
+        with pytest.raises(GristmillError, match="sees no GPU"):
+            fit(tiny(), rows, Settings(steps=2, warmup=0), Machine(device="cuda"))
+
+
+def test_curves_become_pictures(make_rows: Callable[..., Rows], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    curve = fit(tiny(), make_rows(), Settings(steps=2, warmup=0), MACHINE).curve
+    scored = [point.model_copy(update={"bits_per_byte": {"texts": 2.0}}) for point in curve]
+    plot({"one": curve, "two": scored}, tmp_path / "curve.svg")
+    assert "<svg" in (tmp_path / "curve.svg").read_text()
+
+
+def losses(result: Result) -> list[float]:
+    return [point.loss for point in result.curve]
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
