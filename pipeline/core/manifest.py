@@ -229,6 +229,8 @@ class Manifest(Record):
     gristmill: str
     recipe: dict[str, Any]
     key: str
+    root: str = ""
+    """Of the tree over all documents (`core/merkle.py`): the same in whatever shards and file format they lie."""
     sweeps: tuple[Sweep, ...]
     inputs: tuple[Input, ...]
     composition: tuple[Group, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.core.errors import StoreError
 
@@ -23,6 +24,9 @@ depends on the rows alone."""
 
 TOKEN_LEVEL = 1
 """zstd level of packed rows: for ids, level 3 takes twice the time and saves a twelfth of the room."""
+
+PARQUET = ".parquet"
+"""What the name of a shard of a release ends in; those of a build are Arrow."""
 
 TEMPORARY = ".tmp-"
 """Start of the name of every file and folder that is still being made."""
@@ -144,26 +148,58 @@ def write_table(path: Path, table: pa.Table) -> None:
             writer.write(batch)
 
 
-def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The record batches of a shard, memory-mapped; StoreError names a file that is cut or damaged."""
-    try:
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The record batches of a shard, Arrow (memory-mapped) or Parquet; StoreError names a file that is damaged.
+
+    With `columns` only these are read. Parquet is read a row group at a time, and its page checksums are verified.
+    """
+    with _readable(path):
+        if path.suffix == PARQUET:
+            with _parquet(path) as file:
+                yield from file.iter_batches(GROUP_ROWS, columns=columns, use_threads=False)
+            return
         with pa.memory_map(str(path)) as stream:
-            reader = pa.ipc.open_file(stream)
+            reader = pa.ipc.open_file(stream, options=_only(columns, path))
             for index in range(reader.num_record_batches):
                 yield reader.get_batch(index)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: not a whole Arrow file ({error}); delete it and run the same build again") from error
 
 
-def read_table(path: Path) -> pa.Table:
-    """A whole shard as a table."""
-    return pa.Table.from_batches(list(read_batches(path)), schema=read_schema(path))
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A whole shard, or some of its columns, as a table."""
+    schema = read_schema(path)
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
+    return pa.Table.from_batches([batch.select(schema.names) for batch in read_batches(path, columns)], schema=schema)
 
 
 def read_schema(path: Path) -> pa.Schema:
     """The columns of a shard."""
-    with pa.memory_map(str(path)) as stream:
-        return pa.ipc.open_file(stream).schema
+    with _readable(path):
+        if path.suffix == PARQUET:
+            with _parquet(path) as file:
+                return file.schema_arrow.remove_metadata()
+        with pa.memory_map(str(path)) as stream:
+            return pa.ipc.open_file(stream).schema
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        kind = "Parquet" if path.suffix == PARQUET else "Arrow"
+        raise StoreError(f"{path}: not a whole {kind} file ({error}); build or download it again") from error
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+
+
+def _only(columns: Sequence[str] | None, path: Path) -> pa.ipc.IpcReadOptions:
+    if columns is None:
+        return pa.ipc.IpcReadOptions()
+    schema = read_schema(path)
+    return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
 
 
 def rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -46,12 +46,13 @@ DEAD_ROWS = 1000
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a build has made in the store; `receipts` are those of each sweep, `decision` the last one."""
+    """What a build made in the store: `receipts` of each sweep, the last `decision`, the `root` of the documents."""
 
     plan: Plan
     store: Store
     receipts: list[list[Receipt]]
     decision: Path | None
+    root: str
 
     def manifest(self, options: Options, seconds: float) -> Manifest:
         """The receipts, added up."""
@@ -68,6 +69,7 @@ class Corpus:
             gristmill=__version__,
             recipe=plan.recipe.data,
             key=plan.key,
+            root=self.root,
             sweeps=sweeps,
             inputs=add_inputs(receipt.inputs for receipt in self.receipts[0]),
             composition=add_groups(receipt.composition for receipt in self._documents),

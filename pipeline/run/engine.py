@@ -11,9 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+from pipeline.core import merkle
 from pipeline.core.errors import BuildFailed, DriftError
 from pipeline.core.manifest import Manifest, Receipt, read_manifest
-from pipeline.core.shards import TEMPORARY, shard_name
+from pipeline.core.shards import TEMPORARY, shard_name, write_text
 from pipeline.core.stage import Exchange, Global, Sketches
 from pipeline.run.corpus import Corpus, is_whole
 from pipeline.run.exchange import FileExchange
@@ -21,7 +22,7 @@ from pipeline.run.executors import Executor, Failed
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import remove_again, tombstones
-from pipeline.run.store import Store, SweepFolder, seal, whole_folder
+from pipeline.run.store import ROOT, Store, SweepFolder, seal, whole_folder
 from pipeline.run.sweep import ShardJob, run_shard, run_sketch, sketch_mark
 
 
@@ -62,7 +63,7 @@ def build(plan: Plan, options: Options, listener: Listener) -> Built:
         builder = _Builder(plan, options, store, executor, listener)
         receipts = [builder.sweep(sweep) for sweep in plan.all_sweeps]
         folder = store.corpus(plan.recipe.name)
-        corpus = Corpus(plan, store, receipts, builder.decision)
+        corpus = Corpus(plan, store, receipts, builder.decision, builder.root(len(receipts[0])))
         manifest = corpus.manifest(options, time.perf_counter() - started)
         removed = tombstones(folder)
         if not is_whole(folder, manifest, removed):
@@ -138,6 +139,23 @@ class _Builder:
         todo = [job for job in jobs if job.index not in receipts]
         self.listener.sweep_started(sweep, len(todo), len(receipts), sum(job.size for job in todo))
         return receipts | self._run(run_shard, todo)
+
+    def root(self, n_shards: int) -> str:
+        """The root over the documents of the last sweep; found once, and remembered beside them."""
+        sweep = self.plan.sweeps[-1]
+        folder = SweepFolder(self.store.folder(sweep.name, sweep.key))
+        remembered = folder.path / ROOT
+        if not remembered.exists():
+            shards = [folder.shard(index) for index in range(n_shards)]
+            write_text(remembered, merkle.root_of(shards, self._results, self.store.root))
+        return remembered.read_text(encoding="utf-8")
+
+    def _results(self, fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        """What the jobs give, in any order; the error of the first that fails."""
+        for _, result in self.executor.map(fn, jobs):
+            if isinstance(result, Failed):
+                raise result.error
+            yield result
 
     def _jobs(self, sweep: PlannedSweep, folder: SweepFolder) -> Iterator[ShardJob]:
         sketches = self.store.sketches(sweep.closing.label, sweep.decision_key) if sweep.closing else None

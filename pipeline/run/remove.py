@@ -33,6 +33,7 @@ from pipeline.core.manifest import (
     digest,
     read_manifest,
 )
+from pipeline.core.merkle import root_of
 from pipeline.core.packed import PIECE, token_facts
 from pipeline.core.schema import DOCUMENT, VERDICT, conform
 from pipeline.core.shards import TOKEN_LEVEL, ShardWriter, read_schema, read_table, write_table, write_text
@@ -105,7 +106,7 @@ class _Finding:
     def of(cls, corpus: Path, manifest: Manifest, wanted: set[str]) -> _Finding:
         found, values = cls(), pa.array(sorted(wanted), pa.string())
         for file in manifest.documents:
-            names = _columns(corpus / file.path, ["id", "url"])
+            names = read_table(corpus / file.path, ["id", "url"])
             hits = pc.or_(*(pc.is_in(names[name], value_set=values) for name in ("id", "url")))
             if pc.any(hits).as_py():
                 gone = names.filter(hits)
@@ -131,6 +132,7 @@ def _rewrite(corpus: Path, manifest: Manifest, found: _Finding, removed: Removed
             if path.is_file() and place.as_posix() not in {*rewritten, "manifest.json"}:
                 link(path, new / place)
         after = books.manifest(documents, tokens, removed)
+        after = after.model_copy(update={"root": root_of(new / file.path for file in documents)})
         if books.pieces:
             after = after.model_copy(update={"facts": after.facts | _vocabulary(corpus, new, after)})
         write_text(new / "manifest.json", after.to_json())
@@ -234,7 +236,7 @@ def _kept_rows(
     corpus: Path, new: Path, files: Iterable[FileDigest], ids: set[str], books: _Books
 ) -> Iterator[FileDigest]:
     for file in files:
-        pieces = pc.list_flatten(_columns(corpus / file.path, ["documents"])["documents"])
+        pieces = pc.list_flatten(read_table(corpus / file.path, ["documents"])["documents"])
         if not pc.any(pc.is_in(pc.struct_field(pieces, "id"), value_set=pa.array(sorted(ids), pa.string()))).as_py():
             link(corpus / file.path, new / file.path)
             yield file
@@ -293,7 +295,7 @@ def _vocabulary(corpus: Path, new: Path, after: Manifest) -> dict[str, int]:
     encoder = load(corpus / "tokenizer" / FILE)
     counts = np.zeros(encoder.size, dtype=np.int64)
     for file in after.tokens:
-        ids = _columns(new / file.path, ["input_ids"])["input_ids"]
+        ids = read_table(new / file.path, ["input_ids"])["input_ids"]
         counts += np.bincount(pc.list_flatten(ids).to_numpy(), minlength=encoder.size)
     counts[encoder.pad] -= sum(count for name, count in after.facts.items() if name.endswith("_padding"))
     counts[encoder.end] -= sum(group.documents for group in after.token_groups)
@@ -312,16 +314,6 @@ def _ledger(documents: list[pa.RecordBatch], removed: Removed) -> pa.RecordBatch
 
 def _detail(stone: Tombstone) -> str:
     return f"{stone.reason} ({stone.date})"
-
-
-def _columns(path: Path, names: list[str]) -> pa.Table:
-    """Some columns of a shard, the others not read; StoreError where it is gone."""
-    if not path.exists():
-        raise StoreError(f"{path}: the manifest has this shard and it is not here; build again")
-    schema = read_schema(path)
-    included = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
-    with pa.memory_map(str(path)) as stream:
-        return pa.ipc.open_file(stream, options=included).read_all()
 
 
 def _less(size: Size, gone: Size) -> Size:

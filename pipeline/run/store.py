@@ -15,6 +15,9 @@ from pipeline.core.errors import StoreError
 from pipeline.core.manifest import FileDigest, Receipt, read_receipt
 from pipeline.core.shards import TEMPORARY, shard_name, sweep_away, write_text
 
+ROOT = "root"
+"""Beside the shards of the last sweep: the root of the tree over their documents."""
+
 
 @dataclass(frozen=True)
 class Store:

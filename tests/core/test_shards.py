@@ -3,13 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import shards
 from pipeline.core.errors import StoreError
-from pipeline.core.shards import ShardWriter, read_batches, read_table, rebatch, sweep_away, whole
+from pipeline.core.shards import ShardWriter, read_batches, read_schema, read_table, rebatch, sweep_away, whole
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.large_string())])
 
@@ -74,6 +75,22 @@ def test_a_cut_file_is_named(tmp_path: Path, keep: float) -> None:
     path.write_bytes(whole_file[: int(len(whole_file) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(StoreError, match=r"a\.arrow: not a whole Arrow file"):
         list(read_batches(path))
+
+
+@pytest.mark.parametrize("suffix", [".arrow", ".parquet"])
+def test_a_release_in_parquet_is_read_by_the_same_functions(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    rows = pa.Table.from_batches([batch(["one", None, "three"])])
+    if suffix == ".parquet":
+        pq.write_table(rows, path, row_group_size=2, write_page_checksum=True, compression="none")
+    else:
+        write(path, rows.to_batches()[0], 2)
+    assert read_table(path) == rows and read_schema(path) == SCHEMA
+    assert read_table(path, ["text", "id"]) == rows.select(["text", "id"])
+    path.write_bytes(path.read_bytes().replace(b"three", b"thrEe"))
+    if suffix == ".parquet":
+        with pytest.raises(StoreError, match=r"a\.parquet: not a whole Parquet file"):
+            read_table(path)
 
 
 @given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 20))

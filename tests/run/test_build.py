@@ -12,10 +12,12 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.errors import BuildFailed, DriftError, StoreError
 from pipeline.core.manifest import Receipt
+from pipeline.core.merkle import root_of
 from pipeline.core.shards import read_table
 from pipeline.core.verdict import Verdict
 from pipeline.filters.length import Length
@@ -102,6 +104,14 @@ def test_a_dropped_duplicate_names_its_twin(built: tuple[Path, Built]) -> None:
     ledgers = [read_table(path) for f in sweep_folders(root) for path in f.glob("ledger/*.arrow")]
     near = [row for table in ledgers for row in table.to_pylist() if row["reason"] == "near_duplicate"]
     assert near and all(row["twin"] in kept and row["twin"] != row["id"] for row in near)
+
+
+def test_the_root_is_of_the_documents_whatever_the_shards(built: tuple[Path, Built], tmp_path: Path) -> None:
+    _, done = built
+    files = sorted((done.folder / "documents").glob("*.arrow"))
+    one = tmp_path / "all.parquet"
+    pq.write_table(pa.concat_tables([read_table(path) for path in reversed(files)]), one)
+    assert done.manifest.root == root_of(files) == root_of([one])
 
 
 def test_the_second_run_does_nothing(built: tuple[Path, Built]) -> None:

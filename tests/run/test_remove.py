@@ -12,6 +12,7 @@ import pytest
 from pipeline.backends.tokenizer import load
 from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Manifest, compose, read_manifest
+from pipeline.core.merkle import root_of
 from pipeline.core.packed import token_facts
 from pipeline.core.shards import read_table
 from pipeline.report.explain import explain
@@ -60,6 +61,7 @@ def counted(corpus: Path) -> None:
     """Every number of the manifest that removal touches is what counting the files gives."""
     manifest = read_manifest(corpus)
     check_books(manifest)
+    assert manifest.root == root_of(corpus / file.path for file in manifest.documents)
     for file in (*manifest.documents, *manifest.tokens):
         content = (corpus / file.path).read_bytes()
         assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
