@@ -68,7 +68,7 @@ def test_a_build_shows_its_funnel_and_says_where_things_are(tmp_path: Path) -> N
     first = run("build", recipe, "--root", tmp_path / "out", "--workers", 1)
     assert "exact" in first.output and "Done." in first.output and "README.md" in first.output
     made = {path.name for path in (tmp_path / "out" / "small").iterdir()}
-    assert made == {"documents", "tokens", "tokenizer", "manifest.json", "recipe.yaml", "README.md"}
+    assert made == {"documents", "tokens", "tokenizer", "manifest.json", "recipe.yaml", "README.md", "answers.yaml"}
     second = run("build", recipe, "--root", tmp_path / "out", "--workers", 1)
     assert "Nothing to do" in second.output and "cached" in second.output
     answer = json.loads(run("build", recipe, "--root", tmp_path / "out", "--json").stdout)

@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any
 
 from pipeline.core.manifest import StageCount, Trial
-from pipeline.report.grid import Cell, Grid, Kind, columns
+from pipeline.report.grid import Cell, Grid, Kind
 
 _LANGUAGES = 8
 """Columns of languages in a table of counts; the others are added up in one."""
@@ -41,7 +41,7 @@ def decided(facts: Mapping[str, Any]) -> tuple[Grid, ...]:
             grids.append(_of_records(path, records))
         else:
             singles.append((path, value if isinstance(value, int | float) else "" if value is None else str(value)))
-    first = [Grid(columns=columns("Fact", "Value", kinds=("name", "value")), rows=tuple(singles))] if singles else []
+    first = [Grid(columns=(("Fact", "name"), ("Value", "value")), rows=tuple(singles))] if singles else []
     return (*first, *grids)
 
 

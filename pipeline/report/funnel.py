@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Manifest, Record, Size, StageCount, Sweep
-from pipeline.report.safe import one_line, table, word
+from pipeline.report.grid import Grid, Kind
+from pipeline.report.safe import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,13 +57,23 @@ def check_books(manifest: Manifest) -> None:
         raise StoreError("manifest.json: the books do not close; build again\n" + "\n".join(f"  - {w}" for w in wrong))
 
 
-def as_markdown(rows: tuple[FunnelRow, ...], published: Mapping[str, str] | None = None) -> str:
-    """The funnel as a Markdown table with all reasons; `published` has what others found, by stage, as safe text."""
-    head = ("Stage", "Read:", "Kept:", "Dropped:", "Share dropped:", "Characters kept:", "Reasons")
-    if not published:
-        return table(head, (_cells(row) for row in rows))
-    wide = [(*cells[:5], published.get(row.stage, ""), *cells[5:]) for row in rows for cells in [_cells(row)]]
-    return table((*head[:5], "Published elsewhere", *head[5:]), wide)
+def as_grid(rows: tuple[FunnelRow, ...], published: Mapping[str, Mapping[str, Any]]) -> Grid:
+    """The funnel with all reasons; `published` has by stage the share that others removed, and its source."""
+    said = {stage: f"{other['share']:.2%} ({other['source']})" for stage, other in published.items()}
+    head: tuple[tuple[str, Kind], ...] = (
+        *(("Stage", "name"), ("Read", "count"), ("Kept", "count"), ("Dropped", "count"), ("Share dropped", "share")),
+        *((("Published elsewhere", "told"),) if said else ()),
+        *(("Characters kept", "count"), ("Reasons", "counts")),
+    )
+    cells = (
+        (
+            *(row.stage, row.read.documents, row.kept.documents, row.dropped, row.share_dropped),
+            *((said.get(row.stage, ""),) if said else ()),
+            *(row.kept.characters, row.reasons),
+        )
+        for row in rows
+    )
+    return Grid(columns=head, rows=tuple(cells))
 
 
 def as_table(manifest: Manifest) -> Table:
@@ -107,16 +118,4 @@ def _row(sweep: str, count: StageCount) -> FunnelRow:
         dropped=gone,
         share_dropped=gone / count.read.documents if count.read.documents else 0.0,
         reasons=tuple(sorted(count.dropped.items(), key=lambda item: (-item[1], item[0]))),
-    )
-
-
-def _cells(row: FunnelRow) -> tuple[str, ...]:
-    return (
-        word(row.stage),
-        f"{row.read.documents:,}",
-        f"{row.kept.documents:,}",
-        f"{row.dropped:,}",
-        f"{row.share_dropped:.2%}",
-        f"{row.kept.characters:,}",
-        ", ".join(f"{word(reason)} {n:,}" for reason, n in row.reasons),
     )

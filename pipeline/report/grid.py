@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from typing import Literal
 
 from pipeline.core.manifest import Record
 from pipeline.report.safe import inline, table, word
 
-Kind = Literal["name", "text", "code", "count", "number", "share", "thousandths", "interval", "value"]
-"""How a column is shown: `share` in hundredths of a percent, `thousandths` one digit finer, `interval` two shares."""
+Kind = Literal["name", "text", "told", "code", "count", "number", "share", "thousandths", "interval", "counts", "value"]
+"""How a column is shown: `share` in hundredths of a percent, `thousandths` one digit finer, `interval` two shares,
+`counts` names with a number each, `told` a sentence of ours, whose numbers count as figures."""
 
-Cell = str | int | float | bool | tuple[float, float] | None
+Cell = str | int | float | bool | tuple[float, float] | tuple[tuple[str, int], ...] | None
 
 SHOWN = 50
 """Rows that are shown; one last row adds the others up or says where they are."""
+
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 NUMERIC = frozenset({"count", "number", "share", "thousandths", "interval"})
 
@@ -22,6 +26,7 @@ NUMERIC = frozenset({"count", "number", "share", "thousandths", "interval"})
 class Grid(Record):
     """Columns with a heading and a kind, and rows of cells. `rest`: what the last row says of rows not shown."""
 
+    kind: Literal["grid"] = "grid"
     columns: tuple[tuple[str, Kind], ...]
     rows: tuple[tuple[Cell, ...], ...]
     rest: Literal["added", "elsewhere"] = "elsewhere"
@@ -41,7 +46,8 @@ class Grid(Record):
     @property
     def n_figures(self) -> int:
         """Cells of the card that hold a number."""
-        return sum(_is_number(cell) for row in self.shown() for cell in row)
+        kinds = [kind for _, kind in self.columns]
+        return sum(_n_numbers(cell, kind) for row in self.shown() for cell, kind in zip(row, kinds, strict=True))
 
 
 def as_markdown(grid: Grid, say: Callable[[str], str] = str) -> str:
@@ -61,6 +67,8 @@ def shown(cell: Cell, kind: Kind, say: Callable[[str], str] = str) -> str:
         return say("yes" if cell else "no")
     if isinstance(cell, str):
         return word(cell) if kind in ("name", "code") and not cell.startswith("(") else inline(cell)
+    if kind == "counts" and isinstance(cell, tuple):
+        return ", ".join(f"{word(name)} {n:,}" for name, n in cell)  # type: ignore[misc]
     if isinstance(cell, tuple):
         return f"{cell[0]:.2%} – {cell[1]:.2%}"
     if kind == "share":
@@ -72,10 +80,9 @@ def shown(cell: Cell, kind: Kind, say: Callable[[str], str] = str) -> str:
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:,.4g}"
 
 
-def _is_number(cell: Cell) -> bool:
-    return not isinstance(cell, bool | str | None)
-
-
-def columns(*titles: str, kinds: Sequence[Kind]) -> tuple[tuple[str, Kind], ...]:
-    """Headings with their kinds."""
-    return tuple(zip(titles, kinds, strict=True))
+def _n_numbers(cell: Cell, kind: Kind) -> int:
+    if isinstance(cell, str):
+        return len(_NUMBER.findall(cell)) if kind == "told" else 0
+    if isinstance(cell, tuple):
+        return len(cell) if kind == "counts" else 1
+    return int(cell is not None and not isinstance(cell, bool))

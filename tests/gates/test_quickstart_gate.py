@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.report.datasheet import datasheet, read_answers
+from pipeline.report.answers import read_answers
+from pipeline.report.datasheet import datasheet
+from pipeline.report.grid import Grid
 from tests import projects
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,8 @@ def test_the_corpus_shows_every_stage_at_work(tmp_path: Path) -> None:
     assert not manifest.warnings
     assert not [name for name, reasons in dropped.items() if "unreadable" in reasons]
     sheet = datasheet(manifest, read_answers(ROOT / "data_cards" / "quickstart" / "answers.yaml"))
-    assert sheet.expectations and all(expectation.met for expectation in sheet.expectations)
+    expected, licences = (field.value for name in ("expected", "by_license") if (field := sheet.field(name)))
+    assert isinstance(expected, Grid) and isinstance(licences, Grid)
+    assert expected.rows and all(row[-1] for row in expected.rows)
     assert not sheet.unanswered
-    assert [portion.name for portion in sheet.composition.by_license if portion.name in (None, "unknown")] == []
+    assert not [row for row in licences.rows if row[0] in (None, "unknown")]

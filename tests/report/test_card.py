@@ -14,8 +14,11 @@ import yaml
 from pipeline.core.errors import GristmillError, RecipeError
 from pipeline.core.manifest import LongDocument, TokenGroup, read_manifest
 from pipeline.core.shards import write_table
-from pipeline.report.card import hub_license, render_card, size_category, write_card
-from pipeline.report.datasheet import Answers
+from pipeline.report.answers import Answers
+from pipeline.report.card import render_card, write_card
+from pipeline.report.datasheet import datasheet
+from pipeline.report.front_matter import size_category
+from pipeline.report.licences import hub_license
 
 EVIL = 'x | y\n---\nlicense: mit\n```\n# H <img src=x> [a](javascript:b) "q": {z} \x1b[2J 汉字'
 
@@ -131,12 +134,15 @@ def test_the_hub_client_reads_the_front_matter(corpus: Path) -> None:
     assert "dataset_info" not in data
 
 
-def test_every_section_of_numbers_says_how_it_was_measured(corpus: Path) -> None:
-    measured = re.findall(
-        r"^## (.*)\n\n\*How measured: (.{20,})\.\*$", render_card(read_manifest(corpus)), re.MULTILINE
-    )
-    assert [title for title, _ in measured] == ["Composition", "Funnel", "Tokens", "Reproducibility", "Integrity"]
-    assert measured[0][1].endswith("bytes are UTF-8")
+def test_every_number_says_how_it_was_made_and_what_verifies_it(corpus: Path) -> None:
+    card = render_card(read_manifest(corpus))
+    for section in re.split(r"^## ", card, flags=re.MULTILINE)[1:]:
+        for block in section.split("\n\n")[1:]:
+            if re.fullmatch(r"\*(From the run|Measured): .{20,}; (verified by .+|no check verifies it: .+)\.\*", block):
+                break
+            assert not block.startswith("|"), f"a table without a word on how it was made: {section[:80]}"
+    fields = list(datasheet(read_manifest(corpus)).fields())
+    assert len({field.name for field in fields}) == len(fields)
 
 
 def test_the_same_manifest_gives_the_same_bytes(corpus: Path) -> None:
@@ -209,7 +215,7 @@ def test_long_lists_are_cut_and_still_add_up(build_corpus) -> None:
     corpus = build_corpus([{"id": f"d{i}", "text": "t", "source": f"s{i}"} for i in range(80)])
     rows = tables(render_card(read_manifest(corpus)))["Source"]
     assert len(rows) == 51
-    assert rows[-1]["Source"] == "(30 others)"
+    assert rows[-1]["Source"] == "(30 more)"
     assert sum(number(row["Documents"]) for row in rows) == 80
 
 

@@ -6,16 +6,30 @@ import pytest
 
 from pipeline.core.errors import RecipeError
 from pipeline.core.manifest import read_manifest
-from pipeline.report.datasheet import Answers, Datasheet, datasheet, read_answers
+from pipeline.report.answers import Answers, ask, read_answers
+from pipeline.report.datasheet import datasheet
+from pipeline.report.fields import Datasheet, Field, Line
+from pipeline.report.grid import Grid
+
+
+def grid(sheet: Datasheet, name: str) -> Grid:
+    field = sheet.field(name)
+    assert field and isinstance(field.value, Grid)
+    return field.value
 
 
 def test_composition_adds_up_in_every_direction(corpus: Path) -> None:
-    made = datasheet(read_manifest(corpus)).composition
-    assert made.total.documents == 4
-    for portions in (made.by_language, made.by_source, made.by_license):
-        assert sum(portion.size.characters for portion in portions) == made.total.characters
-        assert sum(portion.share_of_documents for portion in portions) == pytest.approx(1)
-    assert [(p.name, p.size.documents) for p in made.by_language] == [("en", 2), ("de", 1), ("zh", 1)]
+    sheet = datasheet(read_manifest(corpus))
+    for name in ("by_language", "by_source", "by_license"):
+        rows = grid(sheet, name).rows
+        assert sum(row[1] for row in rows) == 4  # type: ignore[misc]
+        assert sum(row[4] for row in rows) == pytest.approx(1)  # type: ignore[misc]
+    assert [row[:2] for row in grid(sheet, "by_language").rows] == [("en", 2), ("de", 1), ("zh", 1)]
+
+
+def test_a_figure_that_nothing_verifies_must_say_why() -> None:
+    with pytest.raises(ValueError, match="name the checks that re-verify it, or say why there is none"):
+        Field(name="n", standing="run", value=Line(text="{n}", values={"n": 1}))
 
 
 def test_the_sheet_survives_json_and_depends_on_no_clock(corpus: Path) -> None:
@@ -27,15 +41,38 @@ def test_the_sheet_survives_json_and_depends_on_no_clock(corpus: Path) -> None:
 
 
 def test_expected_shares_are_checked_against_the_funnel(corpus: Path) -> None:
-    found = {e.stage: (e.found, e.met) for e in datasheet(read_manifest(corpus)).expectations}
-    assert found == {"gopher": (pytest.approx(3 / 9), False), "minhash": (pytest.approx(2 / 6), True)}
+    rows = grid(datasheet(read_manifest(corpus)), "expected").rows
+    assert [(row[0], row[3], row[4]) for row in rows] == [
+        ("gopher", pytest.approx(3 / 9), False),
+        ("minhash", pytest.approx(2 / 6), True),
+    ]
 
 
 def test_what_was_not_done_is_a_limit(corpus: Path) -> None:
-    limits = " ".join(datasheet(read_manifest(corpus)).limits)
+    limits = str(datasheet(read_manifest(corpus)).field("limits"))
     assert "No stage looked for personal data" in limits
-    assert "2 documents (50.00%) state no licence." in limits
+    assert "'n': 2, 'share': 0.5" in limits and "state no licence" in limits
     assert "near duplicates" not in limits
+
+
+def test_asking_adds_what_is_said_and_keeps_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "cards" / "answers.yaml"
+    replies = {"What is the corpus called?": "Tiny: a corpus", "Whom to write to?": " me@example.org "}
+    asked: list[str] = []
+
+    def reply(question: str) -> str:
+        asked.append(question)
+        return replies.get(question, "")
+
+    left = ask(path, reply)
+    assert len(asked) == len(Answers.model_fields) and set(left) == set(Answers.model_fields) - {"title", "contact"}
+    path.write_text("# by hand\n" + path.read_text(encoding="utf-8") + "motivation:\n", encoding="utf-8")
+    asked.clear()
+    ask(path, lambda question: asked.append(question) or "- a list\n: of lines")  # type: ignore[func-returns-value]
+    assert len(asked) == len(Answers.model_fields) - 3, "neither what is answered nor what is named"
+    answers = read_answers(path)
+    assert (answers.title, answers.contact, answers.unanswered) == ("Tiny: a corpus", "me@example.org", ("motivation",))
+    assert answers.citation == "- a list\n: of lines" and path.read_text(encoding="utf-8").startswith("# by hand\n")
 
 
 def test_a_question_without_an_answer_is_counted(tmp_path: Path) -> None:
@@ -51,7 +88,7 @@ def test_a_question_without_an_answer_is_counted(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("motivaton: because", "motivaton: there is no such question; did you mean 'motivation'?"),
-        ("zzz: 1", "the questions are title, motivation"),
+        ("zzz: 1", "the questions are title, creators"),
         ("contact: 20261101", "contact: should be a text or a list of texts, not int; put it in quotes"),
         ("title: [a, b]", "title: should be a text, not list"),
         ("intended_uses: [1]", "intended_uses: should be a text or a list"),

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Manifest, read_manifest
-from pipeline.report.funnel import as_markdown, as_table, funnel
+from pipeline.report.funnel import as_grid, as_table, funnel
+from pipeline.report.grid import as_markdown
 
 
 def test_rows_follow_the_stages_in_order(corpus: Path) -> None:
@@ -60,7 +61,7 @@ def test_markdown_and_terminal_show_the_same_numbers(corpus: Path) -> None:
     rows = funnel(read_manifest(corpus))
     console = Console(width=200, file=StringIO())
     console.print(as_table(read_manifest(corpus)))
-    for shown in (console.file.getvalue(), as_markdown(rows)):
+    for shown in (console.file.getvalue(), as_markdown(as_grid(rows, {}))):
         assert "gopher" in shown
         assert "33.33%" in shown
         assert f"{rows[-1].kept.characters:,}" in shown

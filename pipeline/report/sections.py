@@ -1,0 +1,356 @@
+"""The sections of a datasheet, in their order: which fields each has, and where their numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipeline.core.manifest import REMOVED, Manifest, Size
+from pipeline.report import composition as composed
+from pipeline.report import facts
+from pipeline.report import funnel as funnels
+from pipeline.report.answers import Answers
+from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, measured, said
+from pipeline.report.findings import Audit, Finding
+from pipeline.report.grid import Grid
+from pipeline.report.recipe_text import entries, recipe_yaml
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the sections are made from; `audit` only where it is about exactly this manifest."""
+
+    manifest: Manifest
+    answers: Answers
+    audit: Audit | None
+
+    @cached_property
+    def total(self) -> Size:
+        """All kept documents."""
+        return sum((group.size for group in self.manifest.composition), Size())
+
+    def finding(self, check: str) -> Finding | None:
+        """What the audit found by this check."""
+        found = self.audit.findings if self.audit else ()
+        return next((finding for finding in found if finding.check == check), None)
+
+
+def opening(told: Told) -> Field:
+    """The corpus in one sentence."""
+    total, manifest = told.total, told.manifest
+    values: dict[str, str | int | float] = {
+        **{"documents": total.documents, "characters": total.characters, "bytes": total.bytes},
+        **{"languages": len({group.lang for group in manifest.composition if group.lang})},
+        **{"gristmill": manifest.gristmill, "recipe": str(manifest.recipe.get("recipe", "corpus"))},
+        **{"version": str(manifest.recipe.get("version", "unversioned"))},
+    }
+    text = (
+        "{documents:,} documents, {characters:,} characters, {bytes:,} bytes of text; languages: {languages:,}. Built "
+        "by Gristmill {gristmill} from the recipe {recipe}, version {version}."
+    )
+    return from_run("size", Line(text=text, values=values), composed.COUNTED, "composition", scope="every document")
+
+
+def all_sections(told: Told) -> Iterator[Section]:
+    """Every section, also one that has nothing to say: that it has not is news too."""
+    for name, (title, fields) in _SECTIONS.items():
+        yield Section(name=name, title=title, fields=tuple(fields(told)))
+
+
+def _identity(told: Told) -> Iterator[Field]:
+    manifest = told.manifest
+    pairs = [("Key", manifest.key), ("Manifest digest", manifest.digest)]
+    pairs += [("Merkle root of the documents", root)] if (root := getattr(manifest, "root", "")) else []
+    grid = Grid(columns=(("What", "told"), ("Value", "code")), rows=tuple(pairs))
+    method = (
+        "the key is the hash of recipe, inputs and assets; the digest is the sha256 of the manifest without times; the "
+        "root is over ids, URLs and texts, in whatever files they lie"
+    )
+    yield from_run("identity", grid, method, "card", "root")
+    yield from (said(told.answers, name) for name in ("creators", "released", "url"))
+    yield said(told.answers, "citation", verbatim=True)
+
+
+def _motivation(told: Told) -> Iterator[Field]:
+    yield from (said(told.answers, name) for name in ("motivation", "intended_uses", "out_of_scope_uses"))
+
+
+def _composition(told: Told) -> Iterator[Field]:
+    yield from composed.documents(told.manifest)
+    yield from _measured(told, "domains", "columns", "texts")
+    yield from composed.tokens(told.manifest)
+
+
+def _sources(told: Told) -> Iterator[Field]:
+    if told.manifest.inputs:
+        columns = (("Input", "text"), ("Of source", "name"), ("Bytes", "count"), ("sha256", "code"))
+        rows = tuple((item.name, item.source, item.bytes, item.sha256) for item in told.manifest.inputs)
+        yield from_run(
+            "inputs", Grid(columns=columns, rows=rows), "bytes read, and the sha256 of the whole file", "rebuild"
+        )
+    yield said(told.answers, "collection")
+
+
+def _funnel(told: Told) -> Iterator[Field]:
+    recipe = told.manifest.recipe
+    rows = funnels.funnel(told.manifest)
+    counted = "counted in the sweep that dropped them; that documents read = kept + dropped was checked for this page"
+    yield from_run("funnel", funnels.as_grid(rows, recipe.get("published") or {}), counted, "funnel", "ledger")
+    if expected := recipe.get("expect"):
+        found = {row.stage: row.share_dropped for row in rows}
+        yield from_run("expected", _expected(expected, found), "shares of the funnel, beside the recipe's", "funnel")
+    if compared := _compared(told.manifest, rows):
+        unchecked = "the older builds are not part of this corpus"
+        yield from_run(
+            "older_builds", compared, "documents that are in a finished build were dropped", unchecked=unchecked
+        )
+    if told.manifest.warnings:
+        warned = tuple((warned.stage, warned.message) for warned in told.manifest.warnings)
+        grid = Grid(columns=(("Warning of the build on", "name"), ("What it says", "told")), rows=warned)
+        yield from_run("warnings", grid, "shares of the funnel that are news", "warnings")
+    yield from _of_stages(told, "funnel")
+    caption = Line(text="The whole recipe; stages run in this order.")
+    code = Code(text=recipe_yaml(recipe), language="yaml")
+    yield from_run("recipe", code, "the recipe that was built, overrides applied", "recipe", caption=caption)
+
+
+def _expected(expected: Mapping[str, tuple[float, float]], found: Mapping[str, float]) -> Grid:
+    columns = (("Expected of stage", "name"), ("From", "share"), ("To", "share"), ("Found", "share"), ("Met", "text"))
+    rows = []
+    for stage, (low, high) in expected.items():
+        share = found.get(stage)
+        rows.append((stage, low, high, share, share is not None and low <= share <= high))
+    return Grid(columns=columns, rows=tuple(rows))
+
+
+def _compared(manifest: Manifest, rows: tuple[funnels.FunnelRow, ...]) -> Grid | None:
+    dropped = {row.stage: dict(row.reasons).get("built_before", 0) for row in rows}
+    found = tuple(
+        (index.stage, older.name, older.key[:16], dropped.get(index.stage, 0))
+        for index in manifest.indexes
+        for older in index.older
+    )
+    columns = (("Compared by", "name"), ("Older build", "text"), ("Key", "code"), ("Dropped", "count"))
+    return Grid(columns=columns, rows=found) if found else None
+
+
+def _quality(told: Told) -> Iterator[Field]:
+    yield from _of_stages(told, "quality")
+    yield from _measured(told, "rules", "near_duplicates")
+
+
+def _language(told: Told) -> Iterator[Field]:
+    yield from _of_stages(told, "language")
+    yield from _measured(told, "language")
+
+
+def _personal(told: Told) -> Iterator[Field]:
+    yield from _of_stages(told, "personal")
+    yield from _measured(told, "personal_data")
+    yield said(told.answers, "sensitive_content")
+
+
+def _harmful(told: Told) -> Iterator[Field]:
+    yield from _of_stages(told, "harmful")
+
+
+def _rights(told: Told) -> Iterator[Field]:
+    yield from composed.rights(told.manifest)
+    yield from _of_stages(told, "rights")
+    yield said(told.answers, "license_note")
+
+
+def _decontamination(told: Told) -> Iterator[Field]:
+    yield from _of_stages(told, "decontamination")
+    yield from _measured(told, "contamination")
+
+
+def _reproducibility(told: Told) -> Iterator[Field]:
+    manifest = told.manifest
+    columns = (("Sweep", "name"), ("Shards", "count"), ("Key", "code"))
+    rows = tuple((sweep.name, sweep.shards, sweep.key) for sweep in manifest.sweeps)
+    method = "a sweep's key is the hash of what determines its output; shards are those of the store, empty ones too"
+    yield from_run("sweeps", Grid(columns=columns, rows=rows), method, "rebuild")
+    packages = manifest.execution.get("packages") or {}
+    python = {"python": manifest.execution["python"]} if "python" in manifest.execution else {}
+    versions = tuple((name, str(value)) for name, value in (python | dict(sorted(packages.items()))).items())
+    if versions:
+        grid = Grid(columns=(("Made with", "name"), ("Version", "text")), rows=versions)
+        unchecked = "what ran on the builder's machine leaves no trace in the files"
+        yield from_run("versions", grid, "as installed where it was built", unchecked=unchecked)
+    caption = Line(text="Build it again from `recipe.yaml` and compare the root and the digest:")
+    yield Field(
+        name="command",
+        standing="run",
+        value=Code(text="gristmill build recipe.yaml", language="bash"),
+        caption=caption,
+        method="two builds of the same key have the same digest, whatever the machine",
+        checks=("rebuild",),
+    )
+
+
+def _integrity(told: Told) -> Iterator[Field]:
+    manifest = told.manifest
+    tokenizer = (manifest.tokenizer,) if manifest.tokenizer else ()
+    columns = (("File", "text"), ("Rows", "count"), ("Bytes", "count"), ("sha256", "code"))
+    files = (*manifest.documents, *manifest.tokens, *tokenizer)
+    rows = tuple((file.path, file.rows, file.bytes, file.sha256) for file in files)
+    method = "rows, bytes and sha256 of each file when it was written"
+    yield from_run("files", Grid(columns=columns, rows=rows), method, "files", "rows")
+    if not told.audit:
+        unchecked = "there is nothing to verify"
+        line = Line(text="Nobody has audited this state of the corpus; `gristmill audit CORPUS` does, from the files.")
+        yield Field(name="audit", standing="not stated", value=line, unchecked=unchecked)
+        return
+    columns = (("Check", "name"), ("Outcome", "text"), ("Scope", "text"), ("What was seen", "told"))
+    rows = tuple((found.check, found.status, found.scope, found.said) for found in told.audit.findings)
+    figures = told.audit.figures
+    line = Line(
+        text="Figures of this card re-verified: {verified:,}; wrong: {wrong:,}; that cannot be verified: {left:,}.",
+        values={"verified": figures.verified, "wrong": figures.wrong, "left": figures.unverifiable},
+    )
+    yield Field(
+        name="audit",
+        standing="measured",
+        value=Grid(columns=columns, rows=rows),
+        caption=line,
+        method="by `gristmill audit`, with the seed {seed}".replace("{seed}", told.audit.seed[:16]),
+        checks=("audit",),
+    )
+
+
+def _risks(told: Told) -> Iterator[Field]:
+    yield said(told.answers, "limitations")
+    if lines := tuple(_limits(told)):
+        caption = Line(text="What the recipe and the numbers show:")
+        yield from_run(
+            "limits",
+            Points(lines=lines),
+            "from the recipe and the composition",
+            "composition",
+            "recipe",
+            caption=caption,
+        )
+
+
+_WITHOUT = {
+    "language": "No stage checked the language: the column `lang` is what the source declared.",
+    "exact": "No stage removed exact duplicates.",
+    "minhash": "No stage removed near duplicates.",
+    "pii": "No stage looked for personal data: addresses, telephone numbers and the like stand as they were collected.",
+    "contamination": "No stage looked for benchmark questions: a test set may be part of this corpus.",
+}
+
+
+def _limits(told: Told) -> Iterator[Line]:
+    """What the numbers and the recipe show to be missing, whatever the authors say."""
+    used = {word for word, _ in entries(told.manifest.recipe)}
+    yield from (Line(text=sentence) for word, sentence in _WITHOUT.items() if word not in used)
+    documents = told.total.documents or 1
+    for key, missing, text in (
+        ("license", {None, "", "unknown"}, "{n:,} documents ({share:.2%}) state no licence."),
+        ("lang", {None, "", "und"}, "{n:,} documents ({share:.2%}) have no language."),
+    ):
+        groups = [group for group in told.manifest.composition if getattr(group, key) in missing]
+        if n := sum(group.size.documents for group in groups):
+            yield Line(text=text, values={"n": n, "share": n / documents})
+
+
+def _distribution(told: Told) -> Iterator[Field]:
+    yield said(told.answers, "distribution")
+
+
+def _maintenance(told: Told) -> Iterator[Field]:
+    yield from (said(told.answers, name) for name in ("maintenance", "contact"))
+    removed = [sweep for sweep in told.manifest.sweeps if sweep.name == REMOVED]
+    if removed:
+        line = Line(
+            text="{n:,} documents were taken out of the finished corpus; `removed.json` names them.",
+            values={"n": removed[-1].rows_in - removed[-1].rows_out},
+        )
+        yield from_run("removed", line, "counted when they were taken out", "removed")
+
+
+def _of_stages(told: Told, room: str) -> Iterator[Field]:
+    """What stages of this concern found, decided, and how they did on trial."""
+    words = {label: word for word, label in entries(told.manifest.recipe)}
+    mine = {
+        label
+        for label in {*words, *told.manifest.decided, *told.manifest.trials, *_counted(told)}
+        if _ROOMS.get(words.get(label, label), "funnel") == room
+    }
+    for count in (count for sweep in told.manifest.sweeps for count in sweep.stages):
+        if count.found and count.stage in mine:
+            caption = Line(text="Found in the documents by {stage}:", values={"stage": count.stage})
+            method = "counted by the stage in all documents that it read, kept or dropped"
+            unchecked = "it needs the texts as they were before"
+            yield from_run(f"found.{count.stage}", facts.found(count), method, unchecked=unchecked, caption=caption)
+    for stage, told_facts in told.manifest.decided.items():
+        for number, grid in enumerate(facts.decided(told_facts) if stage in mine else ()):
+            caption = Line(text="Decided by {stage}:", values={"stage": stage})
+            method = "by a stage that looks at all documents before it judges any; the facts are its own"
+            unchecked = "it needs the documents that were dropped; building again shows it"
+            name = f"decided.{stage}.{number}"
+            yield from_run(name, grid, method, unchecked=unchecked, caption=None if number else caption)
+    for stage, held in told.manifest.trials.items():
+        if stage in mine:
+            caption = Line(text="{stage} on trial:", values={"stage": stage})
+            method = "positives were planted in memory and the detector was run on them, with clean texts beside"
+            yield from_run(f"trials.{stage}", facts.trials(held), method, "trials", caption=caption)
+
+
+def _counted(told: Told) -> set[str]:
+    return {count.stage for sweep in told.manifest.sweeps for count in sweep.stages}
+
+
+_ROOMS = {
+    **dict.fromkeys(("pii",), "personal"),
+    **dict.fromkeys(("contamination",), "decontamination"),
+    **dict.fromkeys(("language",), "language"),
+    **dict.fromkeys(("harmful", "toxicity"), "harmful"),
+    **dict.fromkeys(("rights", "licence", "license"), "rights"),
+    **dict.fromkeys(("classifier", "train_classifier", "perplexity", "ngram"), "quality"),
+}
+"""Where the card tells of a stage, by its word; of all others it tells with the funnel."""
+
+
+def _measured(told: Told, *checks: str) -> Iterator[Field]:
+    for check in checks:
+        finding = told.finding(check)
+        if finding and finding.status != "CANNOT VERIFY" and finding.grid:
+            yield measured(finding, _AUDITED.get(check, "by the audit"))
+
+
+_AUDITED = {
+    "domains": "registered domains of the URLs, by the Public Suffix List",
+    "columns": "counted in every document",
+    "texts": "counted in every document",
+    "rules": "the recipe's own rules, asked again about documents that they kept",
+    "near_duplicates": (
+        "documents whose least min-hash is below a bound, so that similar ones come together; each pair counts by the "
+        "inverse of the chance that both are drawn"
+    ),
+    "language": "an identifier that the recipe does not use, on drawn documents; 95% intervals (Wilson)",
+    "personal_data": "a second, plainer detector than the recipe's; 95% intervals (Wilson)",
+    "contamination": "runs of words that stand in a benchmark; 95% intervals (Wilson)",
+}
+
+_SECTIONS: dict[str, tuple[str, Callable[[Told], Iterator[Field]]]] = {
+    "identity": ("Identity", _identity),
+    "motivation": ("Motivation", _motivation),
+    "composition": ("Composition", _composition),
+    "sources": ("Sources and collection", _sources),
+    "funnel": ("Funnel", _funnel),
+    "quality": ("Quality", _quality),
+    "language": ("Language", _language),
+    "personal_data": ("Personal data", _personal),
+    "harmful_content": ("Harmful content", _harmful),
+    "rights": ("Rights", _rights),
+    "decontamination": ("Decontamination", _decontamination),
+    "reproducibility": ("Reproducibility", _reproducibility),
+    "integrity": ("Integrity", _integrity),
+    "risks": ("Risks and limitations", _risks),
+    "distribution": ("Distribution", _distribution),
+    "maintenance": ("Maintenance", _maintenance),
+}
