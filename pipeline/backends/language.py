@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.core.asset import Asset, current, sha256_file
+from pipeline.core.asset import Asset, current, find_asset, known_digest, sha256_file
 from pipeline.core.errors import GristmillError, MissingBackend
 from pipeline.core.shards import whole
 
@@ -75,14 +75,7 @@ def find_model(path: str | None = None, sha256: str | None = None) -> Asset:
         if sha256 not in (None, MODEL_SHA256):
             raise GristmillError(f"sha256 {sha256} is not {MODEL}'s ({MODEL_SHA256}): name the file with `model`")
         return Asset(_known_model(current().cache, offline=current().offline), MODEL_SHA256)
-    found = current().resolve(path)
-    if not found.is_file():
-        raise GristmillError(f"{found}: no such model file; leave `model` out for {MODEL}, or correct the path")
-    size, changed = found.stat().st_size, found.stat().st_mtime_ns
-    digest = _digest(found, size, changed)
-    if sha256 not in (None, digest):
-        raise GristmillError(f"{found}: sha256 is {digest}, the recipe wants {sha256}; get the file again")
-    return Asset(found, digest)
+    return find_asset(path, sha256, what="model file")
 
 
 def normalise(label: str) -> str:
@@ -94,7 +87,7 @@ def normalise(label: str) -> str:
 def _known_model(cache_folder: Path, *, offline: bool) -> Path:
     cached = cache_folder / "models" / MODEL
     if cached.is_file():
-        if _digest(cached, cached.stat().st_size, cached.stat().st_mtime_ns) != MODEL_SHA256:
+        if known_digest(cached) != MODEL_SHA256:
             raise GristmillError(f"{cached}: not the {MODEL} that is known (sha256 {MODEL_SHA256}); delete it")
         return cached
     shipped = _shipped_model()
@@ -121,8 +114,7 @@ def _shipped_model() -> Path | None:
         return None
     if not found.is_file():
         return None
-    size, changed = found.stat().st_size, found.stat().st_mtime_ns
-    return found if _digest(found, size, changed) == MODEL_SHA256 else None
+    return found if known_digest(found) == MODEL_SHA256 else None
 
 
 def _download(target: Path) -> str | None:
@@ -137,12 +129,6 @@ def _download(target: Path) -> str | None:
     except OSError as error:
         return f"download failed: {error}"
     return None
-
-
-@cache
-def _digest(path: Path, size: int, changed: int) -> str:
-    """sha256 of a file, once for as long as its size and time of change stay the same."""
-    return sha256_file(path)
 
 
 @cache

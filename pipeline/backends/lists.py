@@ -5,23 +5,15 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-from pipeline.core.asset import Asset, current, sha256_file
+from pipeline.core.asset import Asset, find_asset
 from pipeline.core.errors import GristmillError
 
 
 def find_list(path: str, sha256: str | None = None) -> Asset:
     """The file at a recipe's path; GristmillError where it is missing or has another digest than `sha256`."""
-    found = current().resolve(path)
-    if not found.is_file():
-        raise GristmillError(f"{found}: no such list; put the file there, or correct the path {path!r} in the recipe")
-    state = found.stat()
-    digest = _digest(found, state.st_size, state.st_mtime_ns)
-    if sha256 not in (None, digest):
-        raise GristmillError(f"{found}: sha256 is {digest}, the recipe wants {sha256}; get the file again")
-    return Asset(found, digest)
+    return find_asset(path, sha256, what="list")
 
 
 def entries(path: Path) -> Iterator[str]:
@@ -38,9 +30,3 @@ def entries(path: Path) -> Iterator[str]:
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is where the gzip data is damaged"
         raise GristmillError(f"{path}: line {max(number, 1)} {problem}; get the list again or convert it") from None
-
-
-@cache
-def _digest(path: Path, size: int, changed: int) -> str:
-    """sha256 of a file, once for as long as its size and time of change stay the same."""
-    return sha256_file(path)

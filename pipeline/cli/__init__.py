@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline.cli import about, corpora, models, recipes
+from pipeline.cli import about, corpora, models, recipes, scorers
 
 app = typer.Typer(
     name="gristmill",
@@ -20,6 +20,7 @@ for command in (
     *(recipes.build, recipes.plan, recipes.census, recipes.limits, recipes.lsh),
     *(corpora.peek, corpora.explain, corpora.card, corpora.pack, corpora.remove),
     *(models.train, models.evaluate),
+    *(scorers.train_ngram, scorers.train_classifier),
     *(about.stages, about.schema, about.doctor),
 ):
     app.command()(command)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pipeline.core.errors import GristmillError
@@ -82,10 +83,32 @@ class Asset:
     sha256: str
 
 
+def find_asset(path: str, sha256: str | None = None, *, what: str) -> Asset:
+    """The file at a recipe's path; GristmillError where there is none, or another than `sha256`; `what` is its name."""
+    found = current().resolve(path)
+    if not found.is_file():
+        raise GristmillError(f"{found}: no such {what}; put the file there, or correct the path {path!r} in the recipe")
+    digest = known_digest(found)
+    if sha256 not in (None, digest):
+        raise GristmillError(f"{found}: sha256 is {digest}, the recipe wants {sha256}; get the file again")
+    return Asset(found, digest)
+
+
+def known_digest(path: Path) -> str:
+    """sha256 of a file, computed once for as long as its size and time of change stay the same."""
+    state = path.stat()
+    return _digest(path, state.st_size, state.st_mtime_ns)
+
+
 def sha256_file(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@cache
+def _digest(path: Path, size: int, changed: int) -> str:
+    return sha256_file(path)
 
 
 _PLACE: ContextVar[Place | None] = ContextVar("place", default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -17,3 +17,10 @@ def draws(ids: Iterable[str], seed: int, purpose: str) -> np.ndarray:
     key = hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=32).digest()
     digests = [hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in ids]
     return (np.frombuffer(b"".join(digests), dtype="<u8") >> np.uint64(11)) * 2.0**-53
+
+
+def last_draw(drawn: np.ndarray, sizes: Sequence[int] | np.ndarray, budget: int) -> float:
+    """The draw of the document with which those of lower draws reach a budget; of the last, if none does."""
+    order = np.argsort(drawn, kind="stable")
+    at = int(np.searchsorted(np.cumsum(np.asarray(sizes)[order]), budget))
+    return float(drawn[order[min(at, len(order) - 1)]]) if len(order) else 0.0

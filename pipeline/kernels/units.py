@@ -85,6 +85,16 @@ def token_starts(text: str) -> np.ndarray:
     return _token_bounds(np.frombuffer(text.encode("utf-32-le"), np.uint32))[0]
 
 
+def spaced(text: str) -> str:
+    """The text with blanks around every token (see `token_starts`) that is no run of letters, digits, underscores."""
+    return _apart().sub(r" \g<0> ", text)
+
+
+@cache
+def _apart() -> re.Pattern[str]:
+    return re.compile(rf"{_UNSPACED.pattern}|[^\w\s]")
+
+
 def token_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The number of tokens of each text (see `token_starts`), and a 32-bit hash of each."""
     codes = np.frombuffer("\n".join(texts).encode("utf-32-le"), np.uint32)

@@ -23,6 +23,8 @@ REQUIRED = ("pyarrow", "polars", "datasets", "datasketch", "fasttext-modern", "f
 OPTIONAL = {
     "torch": ("the reference trainer", "pip install 'gristmill[train]'"),
     "numba-cuda": ("tokenizing on a GPU", "pip install 'gristmill[cuda]'"),
+    "sentence-transformers": ("probes on sentence embeddings", "pip install 'gristmill[embeddings]'"),
+    "kenlm": ("the language models of CCNet", "pip install 'kenlm>=0.3,<1'"),
     "ray": ("builds on a cluster", "pip install 'gristmill[ray]'"),
     "s3fs": ("sources on s3://", "pip install 'gristmill[s3]'"),
     "gcsfs": ("sources on gs://", "pip install 'gristmill[gcs]'"),

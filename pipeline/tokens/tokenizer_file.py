@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.backends import hub
 from pipeline.backends.tokenizer import FILE, store
 from pipeline.core.asset import Asset, current, sha256_file
 from pipeline.core.errors import GristmillError
@@ -85,22 +86,4 @@ class TokenizerHub(Given):
 
     def found(self) -> Path:
         """The file in the cache, downloaded if need be; GristmillError where the Hub does not give it."""
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-
-        place = current()
-        try:
-            return Path(
-                hf_hub_download(
-                    self.repo,
-                    FILE,
-                    revision=self.revision,
-                    cache_dir=place.cache / "hub",
-                    local_files_only=place.offline,
-                )
-            )
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            raise GristmillError(
-                f"{self.repo}@{self.revision[:12]}: no {FILE} from the Hub ({error}); "
-                "is it public, or HF_TOKEN set, and the run not offline?"
-            ) from error
+        return hub.find(self.repo, self.revision, FILE)

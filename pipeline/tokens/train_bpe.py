@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pipeline.backends.tokenizer import store, threads
-from pipeline.core.chance import draws
+from pipeline.core.chance import draws, last_draw
 from pipeline.core.shards import read_batches
 from pipeline.core.stage import Decision, Exchange, Global, Share, Sketches
 from pipeline.core.verdict import Verdict
@@ -121,9 +121,7 @@ def _last_draw(files: tuple[Path, ...], budget: int) -> float:
         return 0.0
     drawn = np.concatenate([draw.to_numpy() for draw, _ in found])
     sizes = np.concatenate([size.fill_null(0).to_numpy(zero_copy_only=False) for _, size in found])
-    order = np.argsort(drawn, kind="stable")
-    at = int(np.searchsorted(np.cumsum(sizes[order]), budget))
-    return float(drawn[order[min(at, len(order) - 1)]]) if len(order) else 0.0
+    return last_draw(drawn, sizes, budget)
 
 
 def _texts(files: tuple[Path, ...], last: float) -> Iterator[list[str]]:
