@@ -97,6 +97,9 @@ PAIRS: dict[str, dict[str, Pair]] = {
         "too_much_removed": Pair(f"{PROSE}\n{'ALL IN CAPITALS ' * 5}", f"{PROSE}\n12 likes"),
         "nothing_left": Pair(" \n ", PROSE),
     },
+    "pii": {
+        "too_much_personal_data": Pair(f"{PROSE} kim@mail.com, 81.2.69.142", f"{PROSE} kim@mail.com", {"max_found": 1})
+    },
     "drop_lines": {"nothing_left": Pair("| |\n||", "| a |", {"symbols": "|"})},
     "gopher": {
         "too_few_words": Pair("The mill stands at the bend of the river.", PROSE),

@@ -1,0 +1,140 @@
+"""Telephone numbers in running text: shapes that are numbers by themselves, and plain digits beside a word for one.
+
+By itself: international with + or 00 (E.164 country code, national length where it is fixed), North America in groups,
+Chinese mobiles and landlines, European numbers with a leading 0 (Russian ones with 8) in groups. Other rows of 7 to 15
+digits are a number only near a word such as `Tel.` or 电话; dates and years never are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_GAP = r"[ .()/-]{0,3}"
+_EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"
+_INTERNATIONAL = re.compile(rf"(?<![\w+.])(?:\+ ?|00(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII)
+_SHAPES = re.compile(
+    r"(?<![\w.+/$-])(?<!\d,)(?:"
+    r"(?:1[ .-])?(?:\([2-9]\d\d\) ?[2-9]\d\d[ .-]|[2-9]\d\d(?P<a>[ .-])[2-9]\d\d(?P=a))\d{4}"
+    + _EXTENSION
+    + r"|(?:86[ -]?)?1[3-9]\d(?:\d{8}|(?P<b>[ -])\d{4}(?P=b)\d{4})"
+    r"|(?:\(0(?:10|2\d|[3-9]\d\d)\) ?|0(?:10|2\d|[3-9]\d\d)[ -])[2-8]\d{6,7}(?:-\d{1,5})?"
+    r"|0[1-9](?P<c>[ .-])\d\d(?:(?P=c)\d\d){3}(?![ ,]\d)"
+    r"|8[ -]?(?:\(\d{3}\) ?|\d{3}[ -])\d{3}[ -]\d\d[ -]\d\d"
+    r"|(?P<european>(?:\(0\d{1,4}\)[ -]?|0[1-9]\d{1,4}[ /-])(?:\d{5,8}|\d{2,4}(?:(?P<d>[ -])\d{2,4}){1,3}))(?![ ,/:]\d)"
+    r")(?!\w|[.-]\d)",
+    re.ASCII,
+)
+"""North America; Chinese mobiles, landlines; France; Russia; Europe."""
+_ANY = re.compile(rf"(?<![\w.+-])(?<!\d[,:])\(?\d(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII)
+
+_WORDS = _listed(
+    "telephone phone tel mobile cell fax call dial whatsapp sms hotline "
+    "telefon handy mobil rufnummer anruf telefonnummer tél téléphone portable appeler appelez teléfono móvil celular "
+    "llamar llame llámame telefono cellulare chiamare telefone telemóvel telefoon puhelin telefonní "
+    "komórka mob тел телефон моб звоните телефону τηλ τηλέφωνο"
+)
+_WEAK_WORDS = _listed("reach text message messages answering ring bel chiama contact kontakt contacto")
+"""Words that stand before other numbers too: not enough for digits in threes, which are thousands."""
+_UNSPACED_WORDS = re.compile("电话|電話|手机|手機|座机|热线|致电|拨打|传真|微信|联系|携帯|連絡|전화|연락처|휴대폰|โทร")
+_WORD = re.compile(r"[^\W\d_]+")
+_WORDS_BEHIND = re.compile(r"[ ,(-]{0,2}(?:office|fax|mobile|cell|home|work|phone|tel|desk)\b", re.IGNORECASE)
+_BEFORE = 32
+
+_DATE = re.compile(
+    r"\(?(?:(?:1[5-9]|20)\d\d[ ./-]{1,2}(?:0?[1-9]|1[0-2])[ ./-]{1,2}[0-3]?\d(?!\d)"
+    r"|[0-3]?\d[ ./-]{1,2}[0-3]?\d[ ./-]{1,2}(?:1[5-9]|20)\d\d(?!\d)"
+    r"|(?:1[0-9]|20)\d\d ?[-/ ] ?(?:1[0-9]|20)\d\d(?!\d))"
+)
+_SAME = re.compile(r"(\d)\1{5}")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
+_DECIMAL = re.compile(r"\d+\.\d+")
+_FICTIONAL = re.compile(r"55501\d\d$")
+
+_NATIONAL = {
+    "1": (10, 10), "7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9), "32": (8, 9), "33": (9, 9),
+    "34": (9, 9), "36": (8, 9), "39": (6, 11), "40": (9, 9), "41": (9, 9), "43": (4, 13), "44": (9, 10), "45": (8, 8),
+    "46": (7, 10), "47": (8, 8), "48": (9, 9), "49": (5, 12), "52": (10, 10), "54": (10, 11), "55": (10, 11),
+    "61": (9, 9), "63": (8, 10), "64": (8, 10), "65": (8, 8), "66": (8, 9), "81": (9, 10), "82": (8, 10), "84": (9, 10),
+    "86": (10, 11), "90": (10, 10), "91": (10, 10), "351": (9, 9), "352": (5, 11), "353": (7, 9), "358": (6, 11),
+    "380": (9, 9), "420": (9, 9), "421": (9, 9), "852": (8, 8), "886": (8, 9),
+}  # fmt: skip
+"""Digits of a national number, fewest and most, by country code: the countries whose text is common."""
+_TWO_DIGITS = re.compile(r"20|27|3[0123469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")
+_THREE_DIGITS = re.compile(r"2[1-689]\d|3[578]\d|42[013]|50\d|59\d|6[789]\d|8[058]\d|9[679]\d|99[2-68]")
+
+
+def places(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Where the numbers stand, each found once; the text has no full-width digits."""
+    taken: list[tuple[int, int]] = []
+    for start, stop in _candidates(text, low, high):
+        if all(stop <= first or start >= last for first, last in taken):
+            taken.append((start, stop))
+            yield start, stop
+
+
+def _candidates(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
+    for match in _INTERNATIONAL.finditer(text, low, high):
+        stop = _international(match)
+        named = match[0][0] == "+" or not match[0].isdigit() or _is_named(text, match)
+        if stop and named and not _FICTIONAL.search(_digits(match[0][:stop])):
+            yield match.start(), match.start() + stop
+    for match in _SHAPES.finditer(text, low, high):
+        digits = _digits(match[0].split("x")[0])
+        enough = match["european"] is None or 9 <= len(digits) <= 12
+        if enough and not (_SAME.search(digits) or _DATE.match(match[0]) or _FICTIONAL.search(digits)):
+            yield match.span()
+    for match in _ANY.finditer(text, low, high):
+        digits = _digits(match[0])
+        number = not (_DATE.match(match[0]) or _DECIMAL.fullmatch(match[0]) or _SAME.search(digits))
+        if number and not _FICTIONAL.search(digits) and _is_named(text, match):
+            yield match.span()
+
+
+def _international(match: re.Match[str]) -> int:
+    """Where in the match the number ends, as the national length of its country has it; 0 where it is none."""
+    shown = re.split("x|ext", match[0].replace("(0)", "   "))[0]
+    where = [place for place, character in enumerate(shown) if character.isdigit()]
+    digits = "".join(shown[place] for place in where)
+    skipped = 2 if match[0].startswith("00") else 0
+    digits, where = digits[skipped:], where[skipped:]
+    code = next((digits[:n] for n in (1, 2, 3) if _is_code(digits[:n])), None)
+    if code is None:
+        return 0
+    fewest, most = _NATIONAL.get(code, (7, 12))
+    count = len(digits) - len(code)
+    if count < fewest:
+        return 0
+    if count <= most:
+        return len(match[0])
+    last = where[len(code) + most - 1]
+    return last + 1 if not match[0][last + 1].isdigit() else 0
+
+
+def _is_code(code: str) -> bool:
+    match len(code):
+        case 1:
+            return code in "17"
+        case 2:
+            return _TWO_DIGITS.fullmatch(code) is not None
+        case _:
+            return _THREE_DIGITS.fullmatch(code) is not None
+
+
+def _is_named(text: str, match: re.Match[str]) -> bool:
+    """Whether a word for telephones stands before, or one of a few right behind."""
+    before = text[max(0, match.start() - _BEFORE) : match.start()]
+    words = _WORD.findall(before.lower())
+    spaced = not _WORDS.isdisjoint(words)
+    weak = not _WEAK_WORDS.isdisjoint(words) and not _THOUSANDS.fullmatch(match[0])
+    behind = _WORDS_BEHIND.match(text, match.end()) is not None
+    return spaced or weak or behind or _UNSPACED_WORDS.search(before) is not None
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
