@@ -30,12 +30,13 @@ def peek(
 def explain(
     corpus: Corpus,
     document: Annotated[str, typer.Argument(help="an id, a URL, or a piece of text")],
+    base: Annotated[Path, typer.Option(help="project folder, below which the recipe names older builds")] = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Tell the fate of a document: kept where, or dropped by which stage, why, and what was kept instead."""
     from pipeline.report import explain as explaining
 
-    fates = explaining.explain(corpus, document)
+    fates = explaining.explain(corpus, document, base=base)
     show(fates, explaining.as_text(fates), as_json=as_json)
 
 

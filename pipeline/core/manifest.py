@@ -249,6 +249,11 @@ class Manifest(Record):
     execution: dict[str, Any] = {}
 
     @property
+    def name(self) -> str:
+        """`recipe@version`."""
+        return f"{self.recipe.get('recipe')}@{self.recipe.get('version')}"
+
+    @property
     def digest(self) -> str:
         """sha256 of everything but `execution`."""
         return digest(self.model_dump(mode="json", exclude={"execution"}))

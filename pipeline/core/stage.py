@@ -247,6 +247,10 @@ class Exchange(Protocol):
     columns.
     """
 
+    @property
+    def memory(self) -> int:
+        """Bytes that one job may take, and the caller while no job runs."""
+
     def __call__(
         self,
         files: Iterable[Path],

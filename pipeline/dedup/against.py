@@ -2,40 +2,78 @@
 
 Documents of older builds come before all new ones, the oldest first; they are never dropped themselves. A build that
 was itself compared with an older one brings that one along, because the twin that was kept may be there.
+
+Of the new documents the same are dropped, with the same twins, as in one build of all documents in which the sources
+of the older builds come first. Only older documents may differ: those that nothing but new ones connect all stay.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from pipeline.core.asset import Asset, current
 from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Index, Manifest, Older, read_manifest
-from pipeline.core.shards import shard_name
-from pipeline.core.stage import Global, Sketches
-from pipeline.dedup.clusters import ranked
-
-AGAINST = (
-    "folder of a finished build: new documents are compared with its documents, too, and dropped (`built_before`) "
-    "where one of them is the same; the stage must have had the same settings there"
-)
-"""What the field `against` of a stage is."""
+from pipeline.core.shards import read_table, shard_name
+from pipeline.core.stage import Exchange, Global, Sketches, write_facts
+from pipeline.dedup.clusters import ranked, write_drop_lists
 
 BUILT_BEFORE = "built_before"
-"""The reason of a document whose twin is in an older build; `detail` names the build."""
+"""The reason of a document whose twin is in an older build; `detail` begins with the name of the build."""
+
+
+class Incremental(Global):
+    """Base of the stages that may compare their documents with those of finished builds, too."""
+
+    against: str | None = Field(
+        None,
+        description="folder of a finished build: new documents are compared with its documents, too, and dropped "
+        "(`built_before`) where one of them is the same; what sketches depend on must have been the same there",
+    )
+
+    def fields(self) -> dict[str, Any]:
+        """The fields without the folder of an older build, which its manifest's key stands for."""
+        return self.model_dump(mode="json", exclude={"against"})
+
+    def settings(self) -> dict[str, Any]:
+        """What the sketches depend on: builds that are compared have this in common."""
+        return self.fields()
+
+    def assets(self) -> tuple[Asset, ...]:
+        """The manifest of the older build, standing for all that its sketches hold."""
+        if self.against is None:
+            return ()
+        _chain(self, self.against)
+        return (Asset(current().resolve(self.against) / "manifest.json", _manifest(self.against).key),)
+
+    def older(self) -> tuple[Older, ...]:
+        """The older build, by what identifies it."""
+        if self.against is None:
+            return ()
+        manifest = _manifest(self.against)
+        return (Older(folder=self.against, name=manifest.name, key=manifest.key),)
+
+    def compared(self, sketches: Sketches) -> Compared:
+        """The sketches to compare; GristmillError where the older build has none of these settings."""
+        return Compared(sketches, tuple(_chain(self, self.against)) if self.against else ())
 
 
 @dataclass(frozen=True)
 class Build:
-    """What a finished build left to compare with: its sketches, and how its documents are ranked."""
+    """What a finished build left to compare with: its sketches, the documents of each, and how they are ranked."""
 
     name: str
     files: tuple[Path, ...]
+    rows: tuple[int, ...]
     sources: tuple[str, ...]
 
 
@@ -51,6 +89,12 @@ class Compared:
         """All sketches; the new ones first, so that their positions are their shards."""
         return (*self.sketches.files, *(file for build in self.builds for file in build.files))
 
+    @property
+    def bases(self) -> np.ndarray:
+        """The address of the first document of each file; at the end, how many documents there are."""
+        rows = (*self.sketches.rows, *(count for build in self.builds for count in build.rows))
+        return np.append(0, np.cumsum(rows, dtype=np.int64))
+
     def ranked(self, table: pa.Table) -> pa.Table:
         """`clusters.ranked` for the sketch of one shard, new or old, with the position of its build as `build`."""
         build = self._builds(table["shard"].to_numpy())
@@ -58,18 +102,34 @@ class Compared:
         sources = [*(older.sources for older in self.builds), self.sketches.sources]
         return ranked(table, sources[first]).append_column("build", pa.array(build, pa.int32()))
 
+    def new(self, rows: pa.Table) -> pa.Table:
+        """The rows (column `shard`) of new documents."""
+        return rows.filter(pa.array(rows["shard"].to_numpy() < len(self.sketches.files)))
+
     def told(self, drops: pa.Table) -> pa.Table:
         """The drops (with `twin_shard`) of new documents, with the reason and the build where the twin is older."""
-        drops = drops.filter(pa.array(drops["shard"].to_numpy() < len(self.sketches.files)))
-        build = self._builds(drops["twin_shard"].to_numpy())
-        old = build < len(self.builds)
-        if not old.any():
+        drops = self.new(drops)
+        build = self._builds(drops["twin_shard"].fill_null(0).to_numpy())
+        old = pa.array(build < len(self.builds))
+        if not old.true_count:
             return drops
-        names = [*(build.name for build in self.builds), None]
-        reasons = pc.if_else(pa.array(old), BUILT_BEFORE, drops["reason"])
-        detail = pa.array([names[index] for index in build], pa.string())
-        drops = drops.set_column(drops.column_names.index("reason"), "reason", reasons)
-        return drops.set_column(drops.column_names.index("detail"), "detail", detail)
+        reason, detail = (drops[name].combine_chunks() for name in ("reason", "detail"))
+        names = pa.array([*(build.name for build in self.builds), None], pa.string()).take(pa.array(build))
+        told = pc.coalesce(pc.binary_join_element_wise(names, detail, ": "), names)
+        columns = {"reason": pc.if_else(old, BUILT_BEFORE, reason), "detail": pc.if_else(old, told, detail)}
+        for name, column in columns.items():
+            drops = drops.set_column(drops.column_names.index(name), name, column)
+        return drops
+
+    def write_drops(self, found: list[Path], out: Path, exchange: Exchange) -> None:
+        """Write the drop lists; and where there are older builds, against which how many documents were dropped."""
+        if self.builds:
+            twins = (table["twin_shard"].drop_null().to_numpy() for table in map(read_table, found))
+            counts: Counter[int] = Counter()
+            for shards in twins:
+                counts.update(self._builds(shards).tolist())
+            write_facts({f"dropped against {b.name}": counts[n] for n, b in enumerate(self.builds)}, out)
+        write_drop_lists(found, out, exchange)
 
     def _builds(self, shards: np.ndarray) -> np.ndarray:
         """The position of the build that each shard is of; one past the last for new ones."""
@@ -79,28 +139,7 @@ class Compared:
         return found
 
 
-def compared_with(stage: Global, sketches: Sketches, against: str | None) -> Compared:
-    """The sketches to compare; GristmillError where the older build has none of these settings."""
-    return Compared(sketches, tuple(_chain(stage, against)) if against else ())
-
-
-def older_builds(against: str | None) -> tuple[Older, ...]:
-    """The build that a recipe names, by what identifies it."""
-    if against is None:
-        return ()
-    manifest = _manifest(against)
-    return (Older(folder=against, name=_name(manifest), key=manifest.key),)
-
-
-def build_assets(stage: Global, against: str | None) -> tuple[Asset, ...]:
-    """The manifest of the build that a recipe names, standing for all that its sketches hold."""
-    if against is None:
-        return ()
-    _chain(stage, against)
-    return (Asset(current().resolve(against) / "manifest.json", _manifest(against).key),)
-
-
-def _chain(stage: Global, against: str) -> list[Build]:
+def _chain(stage: Incremental, against: str) -> list[Build]:
     """The named build and those that it was compared with, the oldest first."""
     found: list[Build] = []
     names = [against]
@@ -108,7 +147,9 @@ def _chain(stage: Global, against: str) -> list[Build]:
         folder = names.pop()
         manifest = _manifest(folder)
         index = _index(stage, manifest, folder)
-        found.append(Build(_name(manifest), _files(index, folder), index.sources))
+        files = _files(index, folder)
+        rows = tuple(int(json.loads(file.with_suffix(".json").read_text())["rows"]) for file in files)
+        found.append(Build(manifest.name, files, rows, index.sources))
         for entry in index.older:
             if _manifest(entry.folder).key != entry.key:
                 raise GristmillError(
@@ -123,27 +164,24 @@ def _manifest(folder: str) -> Manifest:
     return read_manifest(current().resolve(folder))
 
 
-def _name(manifest: Manifest) -> str:
-    return f"{manifest.recipe.get('recipe')}@{manifest.recipe.get('version')}"
-
-
-def _index(stage: Global, manifest: Manifest, folder: str) -> Index:
+def _index(stage: Incremental, manifest: Manifest, folder: str) -> Index:
     """What the same stage with the same settings left in a build."""
     same = [index for index in manifest.indexes if index.word == stage.word]
-    wanted = stage.fields()
-    for index in same:
-        if index.version == stage.version and index.fields == wanted:
-            return index
     if not same:
-        raise GristmillError(f"{folder}: {_name(manifest)} was built without the stage {stage.word!r}; build it anew")
-    had = same[0].fields
+        raise GristmillError(f"{folder}: {manifest.name} was built without the stage {stage.word!r}; build it anew")
+    alike = [index for index in same if index.version == stage.version]
+    if not alike:
+        reason = f"{stage.word} was version {same[0].version} and is {stage.version}"
+        raise GristmillError(f"{folder}: its {stage.word!r} cannot be compared with: {reason}; build it anew")
+    wanted = stage.settings()
+    for index in alike:
+        had = type(stage).model_validate_json(json.dumps(index.fields)).settings()
+        if had == wanted:
+            return index
     differing = ", ".join(
-        f"{name} was {had.get(name)!r} and is {wanted.get(name)!r}"
-        for name in sorted({*had, *wanted})
-        if had.get(name) != wanted.get(name)
+        f"{name} was {had[name]!r} and is {wanted[name]!r}" for name in wanted if had[name] != wanted[name]
     )
-    reason = differing or f"{stage.word} was version {same[0].version} and is {stage.version}"
-    raise GristmillError(f"{folder}: its {stage.word!r} cannot be compared with: {reason}")
+    raise GristmillError(f"{folder}: its {stage.word!r} cannot be compared with: {differing}")
 
 
 def _files(index: Index, folder: str) -> tuple[Path, ...]:

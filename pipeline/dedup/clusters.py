@@ -52,20 +52,36 @@ def by_precedence(table: pa.Table) -> pa.Table:
 
 
 def components(left: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
-    """For each of n nodes the smallest node that it is connected with by the edges from `left` to `right`.
-
-    Hooks the larger root of every edge to the smaller and halves paths until nothing changes: array operations only,
-    a handful of rounds even for long chains.
-    """
+    """For each of n nodes the smallest node that it is connected with by the edges from `left` to `right`."""
     root = np.arange(n)
-    while len(left):
-        low, high = np.minimum(root[left], root[right]), np.maximum(root[left], root[right])
-        apart = low != high
-        left, right = low[apart], high[apart]
-        np.minimum.at(root, right, left)
-        while not np.array_equal(above := root[root], root):
-            root = above
+    join(root, left, right)
+    while not np.array_equal(above := root[root], root):
+        root = above
     return root
+
+
+def join(root: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """Add edges to a forest, in which `root` leads every node to a smaller one of its tree, or to itself.
+
+    Hooks the larger root of every edge to the smaller and halves the paths of the nodes concerned until nothing
+    changes: array operations only, a handful of rounds even for long chains.
+    """
+    while len(left):
+        left, right = _roots(root, left), _roots(root, right)
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        left, right = low[low != high], high[low != high]
+        np.minimum.at(root, right, left)
+        while not np.array_equal(above := root[root[right]], root[right]):
+            root[right] = above
+
+
+def _roots(root: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Where the paths of these nodes end; they are shortened on the way."""
+    at = root[nodes]
+    while not np.array_equal(above := root[at], at):
+        at = above
+    root[nodes] = at
+    return at
 
 
 def runs(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,21 +8,19 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.core.asset import Asset
-from pipeline.core.manifest import Older
-from pipeline.core.stage import Exchange, Global, Sketches
-from pipeline.dedup.against import AGAINST, BUILT_BEFORE, Compared, build_assets, compared_with, older_builds
-from pipeline.dedup.clusters import IDENTITY, by_precedence, drop_rows, identity, runs, write_drop_lists
+from pipeline.core.stage import Exchange, Sketches
+from pipeline.dedup.against import BUILT_BEFORE, Compared, Incremental
+from pipeline.dedup.clusters import IDENTITY, by_precedence, drop_rows, identity, runs
 
 
-class Exact(Global):
+class Exact(Incremental):
     """Keeps one document of those that are equal, by a 128-bit hash (BLAKE2b).
 
     The one that is kept has the source that comes first in the recipe, then the smallest id. Documents without text
@@ -37,23 +35,10 @@ class Exact(Global):
         "without white space and punctuation); the `url` (without fragment, default port, tracking and session "
         "parameters and trailing slash; host in lower case and Unicode, escapes and dots resolved, query sorted)",
     )
-    against: str | None = Field(None, description=AGAINST)
 
     version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = (*IDENTITY, "text")
     reasons: ClassVar[tuple[str, ...]] = ("exact_duplicate", BUILT_BEFORE)
-
-    def fields(self) -> dict[str, Any]:
-        """The fields without the folder of an older build, which its manifest's key stands for."""
-        return self.model_dump(mode="json", exclude={"against"})
-
-    def assets(self) -> tuple[Asset, ...]:
-        """The older build."""
-        return build_assets(self, self.against)
-
-    def older(self) -> tuple[Older, ...]:
-        """The older build."""
-        return older_builds(self.against)
 
     def columns_read(self) -> tuple[str, ...]:
         """The URL or the text, and what identifies a document."""
@@ -77,9 +62,9 @@ class Exact(Global):
 
     def decide(self, sketches: Sketches, out: Path, exchange: Exchange) -> None:
         """One drop list a shard."""
-        compared = compared_with(self, sketches, self.against)
+        compared = self.compared(sketches)
         found = exchange(compared.files, partial(_by_hash, compared=compared), partial(_duplicates, compared=compared))
-        write_drop_lists(found, out, exchange)
+        compared.write_drops(found, out, exchange)
 
 
 def normalized(text: str) -> str:

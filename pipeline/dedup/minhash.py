@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from pipeline.core.shards import read_batches, read_table, whole
-from pipeline.core.stage import Decision, Exchange, Global, Share, Sketches
+from pipeline.core.stage import Decision, Exchange, Share, Sketches
 from pipeline.core.verdict import Verdict
+from pipeline.dedup.against import BUILT_BEFORE, Compared, Incremental
 from pipeline.dedup.clusters import (
     IDENTITY,
     by_precedence,
@@ -25,11 +25,10 @@ from pipeline.dedup.clusters import (
     drop_rows,
     identity,
     keep_rows,
-    ranked,
     runs,
     without_keepers,
-    write_drop_lists,
 )
+from pipeline.dedup.connected import EDGES, smallest_connected, write_connected
 from pipeline.kernels.minhash import (
     PRESETS,
     Ragged,
@@ -47,7 +46,7 @@ COMPARED = 32
 """In a band group, every document is compared with this many of those that precede all others."""
 
 
-class Minhash(Global):
+class Minhash(Incremental):
     """Keeps one document of each cluster of near-duplicates.
 
     Two documents become a candidate pair with probability `1 - (1 - J^rows)^bands`, where J is the Jaccard similarity
@@ -63,6 +62,10 @@ class Minhash(Global):
     many documents the cluster has. In a band group of more than 33 documents each is compared with the 32 that come
     first (in the order of `keep`), not with all others. The sketch takes 8 bytes a band and 4 bytes a shingle
     (verify), or 1 byte a row of each band (no verify).
+
+    `against` an older build, its sketches are read again and nothing else of it: they hold the hashed shingles, so
+    that pairs with older documents are verified as all others. Its documents come before all new ones, whatever
+    `keep` says. Only `threshold`, as long as bands and rows stay, and `count` may be other than there.
     """
 
     preset: Literal["fineweb", "nemo", "strict"] | None = Field(
@@ -96,7 +99,7 @@ class Minhash(Global):
 
     version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = (*IDENTITY, "text")
-    reasons: ClassVar[tuple[str, ...]] = ("near_duplicate",)
+    reasons: ClassVar[tuple[str, ...]] = ("near_duplicate", BUILT_BEFORE)
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +124,10 @@ class Minhash(Global):
         """What a sketch is made of."""
         bands, rows = (self.bands, self.rows) if self.bands and self.rows else banding(self.threshold)
         return Shape(self.shingle, self.unit, bands, rows, self.seed)
+
+    def settings(self) -> dict[str, Any]:
+        """The shape of the sketches, and what they hold besides bands."""
+        return {**self.shape._asdict(), "verify": self.verify, "keep": self.keep, "column": self.column}
 
     def columns_read(self) -> tuple[str, ...]:
         """The text, what identifies a document, and what it is kept by."""
@@ -166,24 +173,25 @@ class Minhash(Global):
     def decide(self, sketches: Sketches, out: Path, exchange: Exchange) -> None:
         """Connect what shares a band; then look at each connected set as a whole, and write the drop lists.
 
-        A connected set of candidates has to fit in the memory of one worker; the pairs of candidates, about 100 bytes
-        each while they are connected, in that of the driver.
+        A connected set of candidates has to fit in the memory of one worker. To connect them takes 5 bytes a document,
+        or rounds of shuffles where these are more than the memory allowed.
         """
-        bases = (0, *np.cumsum(sketches.rows).tolist())
-        edges = exchange(sketches.files, partial(_by_band, bases=bases), _stars)
+        compared = self.compared(sketches)
+        bases = compared.bases
+        edges = exchange(compared.files, partial(_by_band, bases=bases), _stars)
         candidates = out / "candidates.arrow"
-        if not _write_candidates(edges, candidates, bases[-1]):
-            return
-        members = partial(_by_candidate, bases=bases, sources=sketches.sources, candidates=candidates)
-        drops = exchange(sketches.files, members, self.drops)
-        candidates.unlink()
-        write_drop_lists(drops, out, exchange)
+        drops: list[Path] = []
+        if write_connected(edges, int(bases[-1]), candidates, exchange):
+            members = partial(_by_candidate, compared=compared, bases=bases, candidates=candidates)
+            drops = exchange(compared.files, members, partial(self.drops, compared=compared))
+            candidates.unlink()
+        compared.write_drops(drops, out, exchange)
 
     def judge(self, batch: pa.RecordBatch, decision: Decision) -> Verdict:
         """Apply the drop list; and count, where that is asked for."""
         return without_keepers(super().judge(batch, decision), batch.num_rows, "duplicates" if self.count else None)
 
-    def drops(self, table: pa.Table) -> pa.Table:
+    def drops(self, table: pa.Table, compared: Compared) -> pa.Table:
         """The drops among whole connected sets of candidates, and with `count` the keepers that stand for them."""
         table = by_precedence(table)
         if self.verify:
@@ -200,7 +208,7 @@ class Minhash(Global):
         sizes = np.bincount(keeper, minlength=table.num_rows)
         details = [f"cluster of {size} documents" for size in sizes[keeper[gone]].tolist()]
         found = drop_rows(table, keeper, "near_duplicate", value, limit, details)
-        return pa.concat_tables([found, keep_rows(table, keeper)]) if self.count else found
+        return compared.told(pa.concat_tables([found, keep_rows(table, keeper)]) if self.count else found)
 
 
 def _verified(bands: np.ndarray, sets: Ragged, threshold: float) -> np.ndarray:
@@ -237,7 +245,7 @@ def _estimated(signature: np.ndarray, left: np.ndarray, right: np.ndarray) -> np
     return similarity
 
 
-def _by_band(table: pa.Table, bases: tuple[int, ...]) -> pa.Table:
+def _by_band(table: pa.Table, bases: np.ndarray) -> pa.Table:
     """A row for each band of each document: the key, and the document's address."""
     bands = _matrix(table["bands"])
     return pa.table({"key": bands.ravel(), "address": np.repeat(_addresses(table, bases), bands.shape[1])})
@@ -249,40 +257,17 @@ def _stars(table: pa.Table) -> pa.Table:
     starts, ends = runs(keys)
     least = np.repeat(np.minimum.reduceat(address, starts), ends - starts) if len(keys) else address
     other = least != address
-    return pa.table({"left": least[other], "right": address[other]})
+    return pa.Table.from_arrays([pa.array(least[other]), pa.array(address[other])], schema=EDGES)
 
 
-def _write_candidates(edges: list[Path], path: Path, n_documents: int) -> bool:
-    """The connected sets as addresses, sorted, each with the smallest of its set; False if there are none."""
-    pairs = np.zeros(0, dtype=np.int64)
-    for file in edges:
-        table = read_table(file)
-        pairs = np.union1d(pairs, table["left"].to_numpy() * n_documents + table["right"].to_numpy())
-    if not len(pairs):
-        return False
-    left, right = np.divmod(pairs, n_documents)
-    del pairs
-    address, compact = np.unique(np.concatenate([left, right]), return_inverse=True)
-    smallest = address[components(compact[: len(left)], compact[len(left) :], len(address))]
-    table = pa.table({"address": address, "candidates": smallest})
-    with whole(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
-        writer.write_table(table)
-    return True
-
-
-def _by_candidate(table: pa.Table, bases: tuple[int, ...], sources: tuple[str, ...], candidates: Path) -> pa.Table:
+def _by_candidate(table: pa.Table, compared: Compared, bases: np.ndarray, candidates: Path) -> pa.Table:
     """The documents of a shard that have a candidate, keyed by the set that they are connected in."""
-    addresses = _addresses(table, bases)
-    known = next(read_batches(candidates))
-    at = np.searchsorted(known["address"].to_numpy(), addresses)
-    inside = np.flatnonzero(at < known.num_rows)
-    inside = inside[known["address"].to_numpy()[at[inside]] == addresses[inside]]
-    key = mix64(known["candidates"].to_numpy()[at[inside]])
-    return ranked(table.take(pa.array(inside)), sources).append_column("key", pa.array(key))
+    inside, smallest = smallest_connected(candidates, _addresses(table, bases))
+    return compared.ranked(table.take(pa.array(inside))).append_column("key", pa.array(mix64(smallest)))
 
 
-def _addresses(table: pa.Table, bases: tuple[int, ...]) -> np.ndarray:
-    addresses: np.ndarray = np.asarray(bases)[table["shard"].to_numpy()] + table["row"].to_numpy()
+def _addresses(table: pa.Table, bases: np.ndarray) -> np.ndarray:
+    addresses: np.ndarray = bases[table["shard"].to_numpy()] + table["row"].to_numpy()
     return addresses
 
 

@@ -26,7 +26,10 @@ class Piece(Record):
 
 
 class Comparison(Record):
-    """`jaccard` is that of the two sets of shingles, anew; `size` and the first `cluster` ids with the same twin."""
+    """`jaccard` is that of the two sets of shingles, anew; `size` and the first `cluster` ids with the same twin.
+
+    The cluster is what the corpus and the older builds that it was compared with have of it.
+    """
 
     document: str
     twin: str
@@ -39,50 +42,52 @@ class Comparison(Record):
 
 
 def compare(places: list[Shelf], fate: Fate, recipe: dict[str, Any]) -> Comparison | None:
-    """The comparison of a document dropped as a near-duplicate with its twin; None if either text is gone."""
+    """The comparison of a near-duplicate with its twin; None if either text is gone, or another stage dropped it."""
     import polars as pl
 
     assert fate.twin is not None and fate.stage is not None
-    ids = (fate.document.id, fate.twin)
-    texts: dict[str, str] = {}
-    cluster: list[str] = []
-    match = pl.col("id").is_in(ids)
+    shingled = shingled_by(recipe, fate.stage)
+    if shingled is None:
+        return None
+    own, other = (fate.build, fate.document.id), (fate.twin_build, fate.twin)
+    texts: dict[tuple[str | None, str], str] = {}
+    cluster: set[str] = set()
     for place in places:
+        match = pl.col("id").is_in([id for build, id in (own, other) if build == place.build])
         shelf = holding(place, match)
         if shelf.files:
             rows = scan(shelf).filter(match).select("id", "text").collect(engine="streaming")
             for name, text in rows.iter_rows():
-                texts.setdefault(name, text or "")
-        if place.sweep == fate.sweep:
+                texts.setdefault((place.build, name), text or "")
+        if place.sweep is not None:
             same = (pl.col("stage") == fate.stage) & (pl.col("twin") == fate.twin)
-            cluster += scan(place).filter(same).select("id").collect(engine="streaming")["id"].to_list()
-    if not all(name in texts for name in ids):
+            cluster.update(scan(place).filter(same).select("id").collect(engine="streaming")["id"])
+    if own not in texts or other not in texts:
         return None
-    width, unit = shingled_by(recipe, fate.stage)
-    similarity, one, other = marked(texts[ids[0]], texts[ids[1]], width, unit)
+    width, unit = shingled
+    similarity, one, two = marked(texts[own], texts[other], width, unit)
     return Comparison(
-        document=ids[0],
-        twin=ids[1],
+        document=fate.document.id,
+        twin=fate.twin,
         jaccard=similarity,
         shingle=width,
         unit=unit,
-        texts=(one, other),
+        texts=(one, two),
         size=len(cluster) + 1,
         cluster=(fate.twin, *sorted(cluster))[:CLUSTER],
     )
 
 
-def shingled_by(recipe: dict[str, Any], label: str) -> tuple[int, Unit]:
-    """The shingles of the stage with this label."""
-    fields: dict[str, Any] = {}
+def shingled_by(recipe: dict[str, Any], label: str) -> tuple[int, Unit] | None:
+    """The shingles of the stage with this label; None if it is no `minhash`."""
     for entry in recipe.get("stages", ()):
-        [(word, given)] = (
-            [pair for pair in entry.items() if pair[0] != "as"] if isinstance(entry, dict) else [(entry, {})]
-        )
-        if label == (entry.get("as", word) if isinstance(entry, dict) else word):
-            fields = given or {}
-    width, unit, *_ = PRESETS.get(str(fields.get("preset")), PRESETS["fineweb"])
-    return fields.get("shingle", width), fields.get("unit", unit)
+        named = entry if isinstance(entry, dict) else {entry: {}}
+        [(word, fields)] = [pair for pair in named.items() if pair[0] != "as"]
+        if word == "minhash" and label == named.get("as", word):
+            fields = fields or {}
+            width, unit, *_ = PRESETS.get(str(fields.get("preset")), PRESETS["fineweb"])
+            return fields.get("shingle", width), fields.get("unit", unit)
+    return None
 
 
 def marked(one: str, other: str, width: int, unit: Unit) -> tuple[float, tuple[Piece, ...], tuple[Piece, ...]]:

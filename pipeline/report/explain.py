@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Record, read_manifest
 from pipeline.report.compare import Comparison, compare, comparison_as_text
-from pipeline.report.ledger import Fate, Shelf, described, fates, holding, scan, shelves
+from pipeline.report.ledger import Fate, Shelf, described, fates, holding, older_shelves, scan, shelves
 from pipeline.report.safe import one_line
 
 if TYPE_CHECKING:
@@ -48,10 +48,13 @@ class Explanation(Record):
         return f"{found} with this {by}. Searched: {'; '.join(self.searched)}.{lost}"
 
 
-def explain(corpus: Path, query: str, *, by: By | None = None, limit: int = 10, text_chars: int = 400) -> Explanation:
+def explain(
+    corpus: Path, query: str, *, by: By | None = None, limit: int = 10, text_chars: int = 400, base: Path = Path()
+) -> Explanation:
     """The fates of the documents with this id, URL, or text anywhere in theirs (white space does not matter).
 
-    Without `by`: the id or the URL, and if no document has it, the text. A twin is followed to its own end. Texts are
+    Without `by`: the id or the URL, and if no document has it, the text. A twin is followed to its own end, also into
+    the older builds that this one was compared with (their folders are below `base`, or beside the corpus). Texts are
     read a record batch at a time, so memory is bounded by the size of those, not of the corpus.
     """
     needle = " ".join(query.split())
@@ -66,9 +69,11 @@ def explain(corpus: Path, query: str, *, by: By | None = None, limit: int = 10, 
         found = _find(there, needle, step, limit + 1, text_chars)
         if found:
             break
-    ends = _ends(there, found, text_chars)
-    near = [fate for fate in found[:limit] if fate.reason == "near_duplicate" and fate.twin]
-    compared = [compare(there, fate, manifest.recipe) for fate in near]
+    older, gone = older_shelves(corpus, manifest, base)
+    everywhere = [*there, *(shelf for shelf in older if shelf.files and shelf.rows)]
+    ends = _ends(everywhere, found, text_chars)
+    elsewhere = gone if any(fate.twin_build for fate in (*found, *ends.values())) else []
+    compared = [compare(everywhere, fate, manifest.recipe) for fate in found[:limit] if fate.twin]
     return Explanation(
         query=query,
         by=step if found else tuple(way for step in steps for way in step),
@@ -76,7 +81,7 @@ def explain(corpus: Path, query: str, *, by: By | None = None, limit: int = 10, 
         more=len(found) > limit,
         comparisons=tuple(one for one in compared if one),
         searched=tuple(f"{shelf.name} ({shelf.rows:,} documents)" for shelf in there),
-        missing=tuple(f"{shelf.name} ({shelf.rows:,} documents)" for shelf in places if shelf.missing),
+        missing=(*(f"{shelf.name} ({shelf.rows:,} documents)" for shelf in places if shelf.missing), *elsewhere),
     )
 
 
@@ -134,28 +139,38 @@ def _holds(texts: pl.Series, needle: str) -> list[bool]:
     return [needle in " ".join((text or "").split()) for text in texts]
 
 
-def _ends(places: list[Shelf], found: Iterable[Fate], text_chars: int) -> dict[str, Fate]:
+Place = tuple[str | None, str]
+"""A build (None: the corpus that was asked) and an id in it."""
+
+
+def _ends(places: list[Shelf], found: Iterable[Fate], text_chars: int) -> dict[Place, Fate]:
     """The fate of every twin, of their twins, and so on: one look at the ids for each link of the chain."""
     import polars as pl
 
-    ends: dict[str, Fate] = {}
-    wanted = {fate.twin for fate in found if fate.twin}
+    ends: dict[Place, Fate] = {}
+    wanted = {_twin(fate) for fate in found if fate.twin}
     while wanted:
-        new: dict[str, Fate] = {}
-        match = pl.col("id").is_in(sorted(wanted))
-        for shelf in (holding(place, match) for place in places):
+        new: dict[Place, Fate] = {}
+        for place in places:
+            match = pl.col("id").is_in(sorted(id for build, id in wanted if build == place.build))
+            shelf = holding(place, match)
             rows = scan(shelf).filter(match).collect(engine="streaming") if shelf.files else pl.DataFrame()
             for fate in fates(shelf, rows, text_chars=text_chars):
-                new.setdefault(fate.document.id, fate)
+                new.setdefault((fate.build, fate.document.id), fate)
         ends |= new
-        wanted = {fate.twin for fate in new.values() if fate.twin} - ends.keys()
+        wanted = {_twin(fate) for fate in new.values() if fate.twin} - ends.keys()
     return ends
 
 
-def _follow(fate: Fate, ends: dict[str, Fate], seen: tuple[str, ...]) -> Fate:
-    if fate.twin is None or fate.twin in seen or fate.twin not in ends:
+def _twin(fate: Fate) -> Place:
+    return fate.twin_build, fate.twin or ""
+
+
+def _follow(fate: Fate, ends: dict[Place, Fate], seen: tuple[Place, ...]) -> Fate:
+    twin = _twin(fate)
+    if twin in seen or twin not in ends:
         return fate
-    return fate.model_copy(update={"twin_fate": _follow(ends[fate.twin], ends, (*seen, fate.twin))})
+    return fate.model_copy(update={"twin_fate": _follow(ends[twin], ends, (*seen, twin))})
 
 
 def _chain(fate: Fate) -> list[str]:

@@ -38,7 +38,8 @@ class Document(Record):
 class Fate(Record):
     """Where a document ended. Kept: in `shard`, at `row`. Dropped: by `stage` in `sweep`, for `reason`.
 
-    `twin` is the id of the document that was kept in its place, `twin_fate` what became of that one in the end.
+    `twin` is the id of the document that was kept in its place, `twin_fate` what became of that one in the end;
+    `build` names the older build that all of this happened in, and is None for the corpus that was asked.
     """
 
     document: Document
@@ -53,22 +54,32 @@ class Fate(Record):
     detail: str | None = None
     twin: str | None = None
     twin_fate: Fate | None = None
+    build: str | None = None
+
+    @property
+    def twin_build(self) -> str | None:
+        """The build that the twin is in: another one for what was `built_before`, named first in the detail."""
+        return (self.detail or "").partition(": ")[0] if self.reason == "built_before" else self.build
 
     @property
     def sentence(self) -> str:
         """The fate in one line, for people."""
         if self.kept:
-            return f"kept: {self.shard}, row {self.row:,}"
+            return f"kept: {self.shard}, row {self.row:,}{self._there}"
         numbers = [] if self.value is None else [f"{self.value:g}"]
         numbers += [] if self.limit is None else [f"limit {self.limit:g}"]
         numbers += [one_line(self.detail)] if self.detail else []
         because = f" ({', '.join(numbers)})" if numbers else ""
-        return f"dropped by {self.stage} in sweep {self.sweep}: {self.reason}{because}"
+        return f"dropped by {self.stage} in sweep {self.sweep}: {self.reason}{because}{self._there}"
+
+    @property
+    def _there(self) -> str:
+        return f", in the older build {one_line(self.build)}" if self.build else ""
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Shards with the same columns: the kept documents, or the ledger of one sweep."""
+    """Shards with the same columns: the kept documents, or the ledger of one sweep; `build` as in `Fate`."""
 
     name: str
     files: tuple[Path, ...]
@@ -76,6 +87,7 @@ class Shelf:
     sweep: str | None = None
     rows_by_file: tuple[int, ...] = ()
     """Known for the kept documents only."""
+    build: str | None = None
 
     @property
     def missing(self) -> bool:
@@ -111,6 +123,31 @@ def shelves(corpus: Path, manifest: Manifest) -> list[Shelf]:
         parts = [corpus / REMOVED_LEDGER] if sweep.name == REMOVED else sorted(folder.glob("shard-*.arrow"))
         found.append(Shelf(f"ledger of {sweep.name}", tuple(parts), rows, sweep.name))
     return found
+
+
+def older_shelves(corpus: Path, manifest: Manifest, base: Path) -> tuple[list[Shelf], list[str]]:
+    """The shelves of the builds that a corpus was compared with, and of theirs; then those builds that are not there.
+
+    A build is looked for in its folder as the recipe names it, below `base`, and beside the corpus.
+    """
+    found: list[Shelf] = []
+    missing: list[str] = []
+    wanted = [(corpus, older) for index in manifest.indexes for older in index.older]
+    seen: set[str] = set()
+    while wanted:
+        beside, older = wanted.pop(0)
+        if older.key in seen:
+            continue
+        seen.add(older.key)
+        for folder in (base / older.folder, beside.resolve().parent / PurePosixPath(older.folder).name):
+            if (folder / "manifest.json").exists() and (there := read_manifest(folder)).key == older.key:
+                own = shelves(folder, there)
+                found += [replace(shelf, name=f"{shelf.name} of {older.name}", build=older.name) for shelf in own]
+                wanted += [(folder, one) for index in there.indexes for one in index.older]
+                break
+        else:
+            missing.append(f"{older.name}, an older build, in {older.folder}")
+    return found, missing
 
 
 def texts(corpus: Path, reasons: Iterable[str], limit: int) -> list[str]:
@@ -180,6 +217,8 @@ def _fate(shelf: Shelf, row: dict[str, Any], text_chars: int, around: str) -> Fa
     )
     if shelf.sweep is None:
         base = sum(shelf.rows_by_file[: shelf.files.index(path)])
-        return Fate(document=document, kept=True, shard=f"documents/{path.name}", row=row[ROW] - base)
-    shard = "/".join(path.parts[-3:])
-    return Fate(document=document, kept=False, shard=shard, sweep=shelf.sweep, **{name: row[name] for name in VERDICT})
+        place = f"documents/{path.name}"
+        return Fate(document=document, kept=True, shard=place, row=row[ROW] - base, build=shelf.build)
+    place = "/".join(path.parts[-3:])
+    verdict = {name: row[name] for name in VERDICT}
+    return Fate(document=document, kept=False, shard=place, sweep=shelf.sweep, build=shelf.build, **verdict)

@@ -2,8 +2,8 @@
 
 Each map job writes the rows of one file sorted by key, so that any range of keys is found in it by bisection; each
 reduce job gathers one range from all of them. How many ranges there are follows from the size of what was mapped:
-memory is bounded by about ten times `partition_bytes` a worker (the gathered rows, their sorted copy, the order, and
-what `reduce` makes of them) or by the largest group, and the bytes that come out depend on the input alone.
+memory is bounded by `TIMES` times `partition_bytes` a worker or by the largest group, and the bytes that come out
+depend on the input alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from pipeline.core.shards import read_batches, read_schema, read_table
 from pipeline.run.executors import Executor, Failed
 
 PARTITION_BYTES = 32 << 20
+TIMES = 10
+"""What a job holds at most of a partition: rows, sorted copy, order, and what is made of them."""
+
 _BATCH_ROWS = 1 << 16
 _KEYS = 1 << 64
 
@@ -41,6 +44,11 @@ class FileExchange:
     partitions: int | None = None
     partition_bytes: int = PARTITION_BYTES
     _calls: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False, compare=False)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that one job may take, and the caller while no job runs."""
+        return TIMES * self.partition_bytes
 
     def __call__(
         self,

@@ -10,13 +10,10 @@ from typing import Literal
 
 from pipeline.core.asset import Place
 from pipeline.run.cluster import Ray
-from pipeline.run.exchange import PARTITION_BYTES
+from pipeline.run.exchange import PARTITION_BYTES, TIMES
 from pipeline.run.executors import Executor, Processes, Serial
 
 Engine = Literal["processes", "ray"]
-
-_TIMES = 10
-"""What a worker holds at most of a partition of a shuffle: rows, sorted copy, order, and what is made of them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Options:
     @property
     def partition_bytes(self) -> int:
         """What one worker may gather at once."""
-        return PARTITION_BYTES if self.memory is None else max((self.memory << 20) // (_TIMES * self.workers), 1 << 16)
+        return PARTITION_BYTES if self.memory is None else max((self.memory << 20) // (TIMES * self.workers), 1 << 16)
 
     def executor(self) -> AbstractContextManager[Executor]:
         """What runs the jobs, for the time of a run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pytest
 
 from pipeline.core.schema import documents
 from pipeline.core.shards import rebatch, write_table
 from pipeline.core.stage import Decision, Global, Sketches
 from pipeline.core.verdict import Verdict
-from pipeline.run.exchange import FileExchange
+from pipeline.dedup import against
+from pipeline.run.exchange import PARTITION_BYTES, FileExchange
 from pipeline.run.executors import Executor, Serial
 from pipeline.run.judging import visible
 
@@ -45,19 +48,48 @@ def decided(
     batch_rows: int = 3,
     executor: Executor | None = None,
     extra: Mapping[str, pa.DataType] | None = None,
+    older: Sequence[Sequence[Sequence[Row]]] = (),
+    partition_bytes: int = PARTITION_BYTES,
 ) -> Path:
-    """The folder of the stage's decision on these shards, in which only `lists` may remain."""
+    """The folder of the stage's decision on these shards, in which only `lists` (and facts) may remain.
+
+    `older` are the shards of builds to compare with, the oldest first; build n is called `n` and has the source `n`.
+    """
     folder = Path(tempfile.mkdtemp(dir=folder))
+    sketches = _sketches(stage, shards, sources, folder, batch_rows, extra)
+    builds = []
+    for number, past in enumerate(older):
+        (folder / f"{number}").mkdir()
+        there = _sketches(stage, past, (f"{number}",), folder / f"{number}", batch_rows, extra)
+        builds.append(against.Build(f"{number}", there.files, there.rows, there.sources))
+    out = folder / "decision"
+    out.mkdir()
+    exchange = FileExchange(executor or Serial(), folder / "work", partitions, partition_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        if older:
+            patch.setattr(against, "_chain", lambda *_: builds)
+            stage = stage.model_copy(update={"against": "older"})
+        stage.decide(sketches, out, exchange)
+    assert all(file.name.startswith((lists, "facts")) for file in out.iterdir()), f"only {lists} remain"
+    if older:
+        told = json.loads((out / "facts.json").read_text())
+        assert list(told) == [f"dropped against {number}" for number in range(len(older))]
+    return out
+
+
+def _sketches(
+    stage: Global,
+    shards: Sequence[Sequence[Row]],
+    sources: tuple[str, ...],
+    folder: Path,
+    batch_rows: int,
+    extra: Mapping[str, pa.DataType] | None,
+) -> Sketches:
     files = []
     for index, rows in enumerate(shards):
         files.append(folder / f"sketch-{index}.arrow")
         write_table(files[-1], sketched(stage, rows, batch_rows, extra))
-    out = folder / "decision"
-    out.mkdir()
-    exchange = FileExchange(executor or Serial(), folder / "work", partitions)
-    stage.decide(Sketches(tuple(files), tuple(map(len, shards)), sources), out, exchange)
-    assert all(file.name.startswith(lists) for file in out.iterdir()), f"only {lists} remain"
-    return out
+    return Sketches(tuple(files), tuple(map(len, shards)), sources)
 
 
 def dropped(

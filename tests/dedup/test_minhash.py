@@ -221,6 +221,7 @@ def texts_of(chance: random.Random) -> list[str]:
     compared=st.sampled_from([1, 2, minhash.COMPARED]),
     keep=st.sampled_from(["source_order", "longest", "newest"]),
     count=st.booleans(),
+    partition_bytes=st.sampled_from([1, 1 << 20]),
 )
 def test_the_decision_depends_on_the_documents_alone(
     tmp_path_factory: pytest.TempPathFactory,
@@ -231,6 +232,7 @@ def test_the_decision_depends_on_the_documents_alone(
     compared: int,
     keep: str,
     count: bool,
+    partition_bytes: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("minhash")
     chance = random.Random(seed)
@@ -245,14 +247,16 @@ def test_the_decision_depends_on_the_documents_alone(
         patch.setattr(minhash, "COMPARED", compared)
         found = dropped(stage, [rows], folder)
         chance.shuffle(rows)
-        assert dropped(stage, cut(rows, ends), folder, partitions=partitions, batch_rows=5) == found
+        bounds = {"partitions": partitions, "partition_bytes": partition_bytes, "batch_rows": 5}
+        assert dropped(stage, cut(rows, ends), folder, **bounds) == found
 
 
 @pytest.mark.slow
 def test_processes_decide_the_same(tmp_path: Path) -> None:
     rows = planted(*LANGUAGES["de"], seed=1)
     with Processes(2) as pool:
-        parallel = dropped(Minhash(), cut(rows, [10, 30]), tmp_path, partitions=3, executor=pool)
+        bounds = {"partitions": 3, "partition_bytes": 1, "executor": pool}
+        parallel = dropped(Minhash(), cut(rows, [10, 30]), tmp_path, **bounds)
     assert parallel and parallel == dropped(Minhash(), [rows], tmp_path)
 
 

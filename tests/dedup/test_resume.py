@@ -26,7 +26,7 @@ real = getattr(owner, name)
 def deadly(*given, **named):
     global calls
     calls += 1
-    if calls == 3 or where in ("drops", "_write_candidates"):
+    if calls == 3 or where in ("drops", "write_connected"):
         os.kill(os.getpid(), 9)
     return real(*given, **named)
 
@@ -54,7 +54,7 @@ def test_killed_in_every_phase_and_resumed_is_never_killed(tmp_path: Path) -> No
     assert any(
         "near_duplicate" in read_table(path)["reason"].to_pylist() for path in (calm / "store").glob("*/ledger/*.arrow")
     )
-    for where in ("sketch", "_write_candidates", "drops", "judge"):
+    for where in ("sketch", "write_connected", "drops", "judge"):
         root = tmp_path / where
         command = [sys.executable, "-c", KILLED, where, *arguments, str(root)]
         assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL, where
