@@ -147,6 +147,16 @@ def of_corpus(corpus: Path, name: str = "holdout") -> HeldOut | None:
     return HeldOut(name, pa.concat_tables(found).combine_chunks())
 
 
+def of_documents(corpus: Path, name: str) -> HeldOut:
+    """All documents of a built corpus."""
+    found = [
+        pa.Table.from_batches([batch]).select(COLUMNS)
+        for file in read_manifest(corpus).documents
+        for batch in read_batches(corpus / file.path)
+    ]
+    return HeldOut(name, pa.concat_tables(found).combine_chunks())
+
+
 def of_file(path: Path, name: str | None = None) -> HeldOut:
     """JSON lines with `text` and, if known, `id`, `source` and `lang`; SourceError names the line that is not."""
     rows: list[dict[str, str | None]] = []

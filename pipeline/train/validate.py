@@ -1,0 +1,257 @@
+"""Does this corpus teach? Models that learn from it are compared with models that learn as much from something else.
+
+At equal numbers of tokens, over several seeds (which draw the documents, their order and the first weights), on texts
+from outside, in bits a byte, by two kinds of model and at two learning rates, because rankings are known to flip with
+the latter. The corpus against itself is the control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline import __version__
+from pipeline.backends.tokenizer import FILE
+from pipeline.core.chance import draws
+from pipeline.core.errors import GristmillError
+from pipeline.core.manifest import digest
+from pipeline.core.shards import write_table, write_text
+from pipeline.core.validation import (
+    CONTROL,
+    CURATED,
+    ArmSheet,
+    Comparison,
+    HeldOutSheet,
+    RunSheet,
+    Validation,
+    compare,
+    decide,
+)
+from pipeline.train.arms import Arm, make_pool, neutral_tokenizer
+from pipeline.train.contest import DOMAIN, HELD_OUT, Gpt, Job, Ngram
+from pipeline.train.held_out import HeldOut
+from pipeline.train.overlap import WIDTH, shared
+
+LIMITS = (
+    "It shows less junk and less repetition, not more knowledge: the models are far too small for questions.",
+    "A corpus can win by resembling the held-out texts: those of its own domain are shown apart and decide nothing.",
+    "It holds for these models and budgets; nothing follows for a model a thousand times as large.",
+    "Each document of the raw arm has the text that it had when its fate was decided, extracted and as far normalized.",
+    "The arm without a stage has the documents that this stage dropped; stages after it have not judged them.",
+)
+_SHORTEST = 200
+_FEWEST = 3
+
+
+class Contest(BaseModel):
+    """How a corpus is validated; part of what the result depends on, all of it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    seeds: int = Field(5, ge=2, le=100)
+    rates: tuple[float, ...] = (1.0, 0.1)
+    vocabulary: int = Field(4096, ge=300)
+    ngram: Ngram | None = None
+    gpt: Gpt | None = None
+    per_domain: int = Field(20, ge=1)
+    domains: int = Field(20, ge=1)
+    excerpt: int = Field(1200, ge=100)
+    pool_bytes: int = Field(64 << 20, ge=1)
+    min_effect: float = Field(0.01, ge=0)
+
+
+PRESETS = {
+    "cpu-smoke": Contest(ngram=Ngram(1_000_000), gpt=Gpt(60_000, 2, 64, 2, 128, 8, 3e-3), per_domain=8, domains=8),
+    "cpu": Contest(ngram=Ngram(2_000_000), gpt=Gpt(400_000, 3, 96, 3, 256, 16, 3e-3)),
+    "gpu-small": Contest(
+        ngram=Ngram(20_000_000, 5),
+        gpt=Gpt(400_000_000, 8, 384, 6, 1024, 64, 1.5e-3),
+        vocabulary=16384,
+        per_domain=100,
+        pool_bytes=4 << 30,
+    ),
+    "gpu": Contest(
+        ngram=Ngram(100_000_000, 5),
+        gpt=Gpt(3_000_000_000, 12, 768, 12, 2048, 256, 8e-4),
+        vocabulary=32768,
+        per_domain=200,
+        pool_bytes=32 << 30,
+    ),
+}
+
+
+class Outside(NamedTuple):
+    """Held-out texts, and whether they are the corpus's own."""
+
+    texts: HeldOut
+    in_domain: bool
+
+
+def validate(
+    arms: Sequence[Arm],
+    held_out: Sequence[Outside],
+    contest: Contest,
+    folder: Path,
+    do: Callable[[Iterable[Job]], Iterator[RunSheet]],
+    *,
+    corpus: str,
+    device: str = "cpu",
+    drop_overlap: bool = False,
+) -> Validation:
+    """The whole comparison; the first arm is the curated one. Runs that lie in `folder` already are not done again.
+
+    GristmillError where no text from outside is given, or where one stands in what is learnt from (`drop_overlap`
+    leaves such texts out instead; the corpus's own are always left out).
+    """
+    without = pa.array(
+        [id for one in held_out if one.in_domain for id in one.texts.documents["id"].to_pylist()], pa.string()
+    )
+    excerpts = _checked(held_out, arms, without, contest, drop_overlap=drop_overlap)
+    table, sheets = _table(excerpts)
+    settings = contest.model_dump(mode="json") | {"device": device}
+    key = digest([corpus, settings, [[a.name, a.what, a.share] for a in arms], [s.digest for s in sheets], __version__])
+    folder = folder / key[:16]
+    write_table(folder / HELD_OUT, table)
+    pools = _pools(arms, without, contest, folder)
+    jobs = list(_jobs(arms, contest, folder, device))
+    runs = sorted(do(jobs), key=lambda one: (one.tier, one.rate, one.arm, one.seed))
+    comparisons = compare(runs, sheets, contest.min_effect)
+    return Validation(
+        gristmill=__version__,
+        corpus=corpus,
+        settings=settings,
+        arms=pools,
+        held_out=sheets,
+        runs=tuple(runs),
+        comparisons=comparisons,
+        decisions=decide(comparisons, contest.min_effect),
+        bootstrap={
+            f"{one.against}/{one.tier}/{one.rate:g}": _bootstrap(jobs, one, table, sheets) for one in comparisons
+        },
+        limits=LIMITS,
+    )
+
+
+def _checked(
+    held_out: Sequence[Outside], arms: Sequence[Arm], without: pa.Array, contest: Contest, *, drop_overlap: bool
+) -> list[tuple[Outside, HeldOut, int]]:
+    """The excerpts of each set that overlap no arm, and how many did."""
+    if all(one.in_domain for one in held_out):
+        raise GristmillError("no texts from outside: name some with --held-out FILE.jsonl or a built corpus")
+    excerpts = [_excerpts(one.texts, contest) for one in held_out]
+    texts = [text for one in excerpts for text in one.documents["text"].to_pylist()]
+    learnt = (batch for arm in arms for batch in arm.documents(without))
+    overlaps = shared(texts, learnt)
+    found, start = [], 0
+    for one, excerpt in zip(held_out, excerpts, strict=True):
+        hit = overlaps[start : start + excerpt.documents.num_rows]
+        start += len(hit)
+        if hit.any() and not (one.in_domain or drop_overlap):
+            ids = ", ".join(excerpt.documents["id"].filter(pa.array(hit)).to_pylist()[:3])
+            raise GristmillError(
+                f"{one.texts.name}: {int(hit.sum())} of {len(hit)} texts share {WIDTH} tokens in a row with an arm (or "
+                f"have no more), such as {ids}: they would be learnt by heart; --drop-overlap leaves them out"
+            )
+        left = HeldOut(excerpt.name, excerpt.documents.filter(pa.array(~hit)))
+        if left.documents.num_rows:
+            found.append((one, left, int(hit.sum())))
+    if all(one.in_domain for one, _, _ in found):
+        raise GristmillError("no text from outside is left: all of them overlap what is learnt from")
+    return found
+
+
+def _excerpts(texts: HeldOut, contest: Contest) -> HeldOut:
+    """The beginnings of so many documents of each domain, chosen by hash, and the domain of each."""
+    documents = texts.documents.filter(pc.greater_equal(pc.utf8_length(texts.documents["text"]), _SHORTEST))
+    by = "source" if len(pc.unique(documents["source"])) > 1 else "lang"
+    names = pc.fill_null(documents[by], "")
+    drawn = draws(documents["id"].to_pylist(), 0, "validate held out")
+    order = np.argsort(drawn, kind="stable")
+    chosen: dict[str, list[int]] = {}
+    listed = names.to_pylist()
+    for row in order.tolist():
+        rows = chosen.setdefault(listed[row], [])
+        if len(rows) < contest.per_domain:
+            rows.append(row)
+    largest = sorted((name for name in chosen if len(chosen[name]) >= _FEWEST), key=lambda n: (-len(chosen[n]), n))
+    rows = sorted(row for name in largest[: contest.domains] for row in chosen[name])
+    taken = documents.take(pa.array(rows, pa.int64()))
+    texts_cut = pc.utf8_slice_codeunits(taken["text"], 0, contest.excerpt)
+    domain = pa.array([f"{texts.name}/{listed[row]}".rstrip("/") for row in rows], pa.string())
+    at = taken.schema.get_field_index("text")
+    return HeldOut(texts.name, taken.set_column(at, "text", texts_cut).append_column(DOMAIN, domain))
+
+
+def _table(found: Sequence[tuple[Outside, HeldOut, int]]) -> tuple[pa.Table, tuple[HeldOutSheet, ...]]:
+    """All held-out texts, and what is said of each set."""
+    sheets, tables = [], []
+    for one, left, overlapping in found:
+        size = pc.binary_length(left.documents["text"]).cast(pa.int64())
+        tables.append(left.documents.append_column("bytes", size))
+        counts = left.documents[DOMAIN].value_counts()
+        sheets.append(
+            HeldOutSheet(
+                name=left.name,
+                in_domain=one.in_domain,
+                documents=left.documents.num_rows,
+                bytes=pc.sum(size).as_py(),
+                left_out=overlapping,
+                domains={row["values"]: row["counts"] for row in sorted(counts.to_pylist(), key=lambda r: r["values"])},
+                digest=left.digest,
+            )
+        )
+    return pa.concat_tables(tables).combine_chunks(), tuple(sheets)
+
+
+def _pools(arms: Sequence[Arm], without: pa.Array, contest: Contest, folder: Path) -> tuple[ArmSheet, ...]:
+    """Every arm, tokenized; made once."""
+    path = folder / "pools.json"
+    if not path.exists():
+        encoder = neutral_tokenizer(arms, without, contest.vocabulary, contest.pool_bytes // 16, folder)
+        sheets = [
+            make_pool(arm, without, encoder, contest.pool_bytes, folder / "pools" / f"{arm.name}.arrow") for arm in arms
+        ]
+        write_text(path, _Pools(arms=tuple(sheets)).model_dump_json())
+    assert (folder / FILE).exists()
+    return _Pools.model_validate_json(path.read_bytes()).arms
+
+
+class _Pools(BaseModel):
+    arms: tuple[ArmSheet, ...]
+
+
+def _jobs(arms: Sequence[Arm], contest: Contest, folder: Path, device: str) -> Iterator[Job]:
+    """Every arm and the control, each seed, each model; the n-gram model has no learning rate."""
+    for arm in (*(arm.name for arm in arms), CONTROL):
+        for seed in range(contest.seeds):
+            if contest.ngram:
+                yield Job(folder, arm, seed, contest.ngram)
+            if contest.gpt:
+                for rate in contest.rates if arm != CONTROL else contest.rates[:1]:
+                    yield Job(folder, arm, seed, contest.gpt, rate, device)
+
+
+def _bootstrap(
+    jobs: Sequence[Job], one: Comparison, held_out: pa.Table, sheets: Sequence[HeldOutSheet], times: int = 1000
+) -> tuple[float, float]:
+    """95 % of the difference of means over domains, where seeds and, within each domain, documents are drawn again."""
+    own, other = (
+        np.stack([np.load(job.bits) for job in jobs if (job.arm, job.tier, job.rate) == (arm, one.tier, one.rate)])
+        for arm in (CURATED, one.against)
+    )
+    domains, sizes = np.array(held_out[DOMAIN].to_pylist(), dtype=object), held_out["bytes"].to_numpy()
+    places = [np.flatnonzero(domains == name) for sheet in sheets if not sheet.in_domain for name in sheet.domains]
+    chance = np.random.Generator(np.random.Philox(0))
+    drawn = np.empty(times)
+    for turn in range(times):
+        picked = [chance.choice(place, len(place)) for place in places]
+        left, right = (bits[chance.integers(len(bits), size=len(bits))].mean(0) for bits in (own, other))
+        drawn[turn] = np.mean([(left[rows] - right[rows]).sum() / sizes[rows].sum() for rows in picked])
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return round(float(low), 6), round(float(high), 6)
