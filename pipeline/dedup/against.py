@@ -23,7 +23,7 @@ from pydantic import Field
 from pipeline.core.asset import Asset, current
 from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Index, Manifest, Older, read_manifest
-from pipeline.core.shards import read_table, shard_name
+from pipeline.core.shards import read_batches, shard_name
 from pipeline.core.stage import Exchange, Global, Sketches, write_facts
 from pipeline.dedup.clusters import ranked, write_drop_lists
 
@@ -122,14 +122,19 @@ class Compared:
         return drops
 
     def write_drops(self, found: list[Path], out: Path, exchange: Exchange) -> None:
-        """Write the drop lists; and where there are older builds, against which how many documents were dropped."""
-        if self.builds:
-            twins = (table["twin_shard"].drop_null().to_numpy() for table in map(read_table, found))
-            counts: Counter[int] = Counter()
-            for shards in twins:
-                counts.update(self._builds(shards).tolist())
-            write_facts({f"dropped against {b.name}": counts[n] for n, b in enumerate(self.builds)}, out)
+        """Write the drop lists, and what was dropped against which build."""
+        self.write_facts("dropped against", found, out)
         write_drop_lists(found, out, exchange)
+
+    def write_facts(self, what: str, found: list[Path], out: Path) -> None:
+        """Where there are older builds, write how many rows (with `twin_shard`) have their twin in which."""
+        if not self.builds:
+            return
+        counts: Counter[int] = Counter()
+        for file in found:
+            for batch in read_batches(file):
+                counts.update(self._builds(batch["twin_shard"].drop_null().to_numpy()).tolist())
+        write_facts({f"{what} {build.name}": counts[n] for n, build in enumerate(self.builds)}, out)
 
     def _builds(self, shards: np.ndarray) -> np.ndarray:
         """The position of the build that each shard is of; one past the last for new ones."""

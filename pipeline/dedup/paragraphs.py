@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.dedup.clusters import identity
-from pipeline.dedup.repeats import Repeats, covered, packed, unpacked, window_table
+from pipeline.dedup.repeats import Listed, listed
+from pipeline.dedup.windows import covered
 from pipeline.kernels.units import span_hashes, unit_ends, unit_hashes
 
 
-class Paragraphs(Repeats):
+class Paragraphs(Listed):
     """Cuts units of text that stand in the corpus already, and drops documents of which too little is left.
 
     The first occurrence stays: in the source that comes first in the recipe, then the smallest id, then the first
@@ -57,10 +58,7 @@ class Paragraphs(Repeats):
         keys: list[np.ndarray] = []
         for stop, count in zip(np.cumsum(counts).tolist(), counts.tolist(), strict=True):
             keys.append(self._keys(hashes[stop - count : stop], lengths[stop - count : stop]))
-        filled = np.flatnonzero([key.any() for key in keys])
-        columns = identity(batch.take(pa.array(filled, pa.int64())))
-        columns["spans"] = packed([keys[row] for row in filled], np.uint64)
-        return pa.RecordBatch.from_pydict(columns)
+        return listed(batch, keys)
 
     def _keys(self, hashes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         if self.span > 1:
@@ -70,33 +68,25 @@ class Paragraphs(Repeats):
         keys: np.ndarray = np.where(lengths >= self.min_length, np.maximum(hashes, np.uint64(1)), np.uint64(0))
         return keys
 
-    def candidates(self, table: pa.Table) -> pa.Table:
-        """All spans that are long enough."""
-        counts, keys = unpacked(table["spans"], np.uint64)
-        at = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
-        row = np.repeat(table["row"].to_numpy(), counts)
-        filled = keys != 0
-        return window_table(keys[filled], row[filled], at[filled])
-
-    def windows(self, table: pa.Table, repeated: pa.Table) -> pa.Table:
-        """The repeated spans as they are."""
-        return repeated
-
     def cut(self, text: str, at: np.ndarray) -> str:
-        """The units that are left; where one goes, the wider of the gaps before and after it stays."""
+        """The units that are left."""
         ends = unit_ends(text, self.level)
-        gone = covered(at, self.span, len(ends)).tolist()
-        left: list[str] = []
-        start = 0
-        for end, is_gone in zip(ends, gone, strict=True):
-            unit, start = text[start:end], end
-            if not is_gone:
-                left.append(unit)
-            elif left:
-                gap, before = _gap(unit), _gap(left[-1])
-                if gap.count("\n") > before.count("\n"):
-                    left[-1] = left[-1][: len(left[-1]) - len(before)] + gap
-        return "".join(left).rstrip()
+        return without_units(text, ends, covered(at, self.span, len(ends)))
+
+
+def without_units(text: str, ends: Sequence[int], gone: np.ndarray) -> str:
+    """The text without the units that are gone; where one goes, the wider of the gaps before and after it stays."""
+    left: list[str] = []
+    start = 0
+    for end, is_gone in zip(ends, gone.tolist(), strict=True):
+        unit, start = text[start:end], end
+        if not is_gone:
+            left.append(unit)
+        elif left:
+            gap, before = _gap(unit), _gap(left[-1])
+            if gap.count("\n") > before.count("\n"):
+                left[-1] = left[-1][: len(left[-1]) - len(before)] + gap
+    return "".join(left).rstrip()
 
 
 def _gap(unit: str) -> str:

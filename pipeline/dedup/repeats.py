@@ -3,7 +3,8 @@
 Both compare windows: a window starts at a place of its document and has a 64-bit key, equal where the texts are. The
 first occurrence is that in the document which comes first (by source, then id, then where it was read), and in it the
 one that starts first. Whatever is cut out stands earlier as well, so that the very first occurrence of anything is
-never cut; it is lost only if its document is dropped, because too little is left of it or by a later stage.
+never cut; it is lost only if its document is dropped, because too little is left of it or by a later stage. Documents
+of older builds (`against`) come before all others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,18 +23,15 @@ from pydantic import Field
 
 from pipeline.core.schema import DOCUMENT
 from pipeline.core.shards import read_batches, read_table, whole
-from pipeline.core.stage import Count, Decision, Exchange, Global, Share, Sketches
+from pipeline.core.stage import Count, Decision, Exchange, Share, Sketches
 from pipeline.core.verdict import Reason, Verdict
-from pipeline.dedup.clusters import IDENTITY, ranked, runs, write_by_shard
+from pipeline.dedup.against import Compared, Incremental
+from pipeline.dedup.clusters import IDENTITY, identity, runs, write_by_shard
+from pipeline.dedup.windows import PLACE, WINDOW, packed, unpacked, window_table
 from pipeline.kernels.bloom import SeenTwice
 
-PLACE: dict[str, pa.DataType] = {"row": pa.int64(), "at": pa.int32()}
-"""Where a window starts: the row of the document in its shard, and the place in the document."""
 
-WINDOW = pa.schema([("window", pa.uint64()), *PLACE.items()])
-
-
-class Repeats(Global):
+class Repeats(Incremental):
     """Base of the stages that cut repeated windows out of texts."""
 
     min_share: Share = Field(0.0, description="share of the characters that must be left of a document that was cut")
@@ -49,9 +47,13 @@ class Repeats(Global):
     writes = {"text": DOCUMENT["text"]}
     reasons: ClassVar[tuple[str, ...]] = ("too_little_left",)
 
-    def fields(self) -> dict[str, object]:
+    def fields(self) -> dict[str, Any]:
         """The fields without `bloom_bytes`, which changes no outcome."""
-        return self.model_dump(mode="json", exclude={"bloom_bytes"})
+        return {name: value for name, value in super().fields().items() if name != "bloom_bytes"}
+
+    def settings(self) -> dict[str, Any]:
+        """All but what only says how much must be left."""
+        return {name: value for name, value in self.fields().items() if name not in ("min_share", "min_left")}
 
     @property
     def least_documents(self) -> int:
@@ -76,20 +78,22 @@ class Repeats(Global):
         The repeated windows of one shard have to fit in the memory of one worker, 24 bytes each and twice that to
         sort them; strings are only compared once for each document of a partition.
         """
+        compared = self.compared(sketches)
+        files = compared.files
         repeated = out / "repeated"
         repeated.mkdir()
         if self.bloom_bytes is None:
-            found = exchange(sketches.files, self.keyed, _several)
+            found = exchange(files, self.keyed, _several)
             write_by_shard(found, exchange, partial(_write_places, folder=repeated, columns=tuple(WINDOW.names)))
         else:
             seen = SeenTwice.of_bytes(self.bloom_bytes)
-            for file in sketches.files:
+            for file in files:
                 seen.add(self.candidates(read_table(file))["window"].to_numpy())
             np.save(repeated / "bloom.npy", seen.words)
-        compared = partial(_compared, stage=self, sources=sketches.sources, folder=repeated)
-        cuts = exchange(
-            sketches.files, compared, partial(_but_first, least_documents=self.least_documents, folder=repeated)
-        )
+        windows = partial(_compared, stage=self, compared=compared, folder=repeated)
+        but_first = partial(_but_first, least_documents=self.least_documents, compared=compared, folder=repeated)
+        cuts = exchange(files, windows, but_first)
+        compared.write_facts("cut against", cuts, out)
         write_by_shard(cuts, exchange, partial(_write_places, folder=out, columns=tuple(PLACE)))
         shutil.rmtree(repeated)
 
@@ -103,11 +107,9 @@ class Repeats(Global):
         edited: dict[int, str] = {}
         reasons: dict[int, Reason] = {}
         for row, at in _places(decision, batch.num_rows):
-            text = texts[row].as_py() or ""
-            left = self.cut(text, at)
-            reason = self._judged(text, left)
-            if reason:
-                reasons[row] = reason
+            left = self.left(texts[row].as_py() or "", at)
+            if isinstance(left, Reason):
+                reasons[row] = left
             else:
                 edited[row] = left
         if not edited and not reasons:
@@ -116,41 +118,40 @@ class Repeats(Global):
         changed = [edited.get(row, text) for row, text in enumerate(texts.to_pylist())] if edited else texts
         return Verdict.of(said, {"text": pa.array(changed, DOCUMENT["text"])})
 
-    def _judged(self, text: str, left: str) -> Reason | None:
+    def left(self, text: str, at: np.ndarray) -> str | Reason:
+        """The text without the windows that start at these places, or why its document goes."""
+        left = self.cut(text, at)
         n_before, n_left = len(text.strip()), len(left.strip())
         lost = f"{n_before - n_left} of {n_before} characters were repeated"
         if n_left < max(1, self.min_left):
             return Reason("too_little_left", n_left, max(1, self.min_left), detail=lost)
         if n_left < self.min_share * n_before:
             return Reason("too_little_left", n_left / n_before, self.min_share, detail=lost)
-        return None
+        return left
 
 
-def covered(at: np.ndarray, span: int, count: int) -> np.ndarray:
-    """Which of `count` symbols are in a window of `span` symbols that starts at one of these places."""
-    change = np.zeros(count + span + 1, np.int64)
-    np.add.at(change, at, 1)
-    np.add.at(change, at + span, -1)
-    inside: np.ndarray = np.cumsum(change)[:count] > 0
-    return inside
+class Listed(Repeats):
+    """Base of those whose sketch lists a key for every place (column `spans`), 0 where nothing is compared."""
+
+    def candidates(self, table: pa.Table) -> pa.Table:
+        """All that are compared."""
+        counts, keys = unpacked(table["spans"], np.uint64)
+        at = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
+        row = np.repeat(table["row"].to_numpy(), counts)
+        filled = keys != 0
+        return window_table(keys[filled], row[filled], at[filled])
+
+    def windows(self, table: pa.Table, repeated: pa.Table) -> pa.Table:
+        """The repeated ones as they are."""
+        return repeated
 
 
-def packed(lists: Sequence[np.ndarray], dtype: type[np.generic]) -> pa.LargeBinaryArray:
-    """Lists of numbers as bytes: Arrow takes rows of these seven times as fast as of lists."""
-    return pa.array([np.ascontiguousarray(values, dtype).tobytes() for values in lists], pa.large_binary())
-
-
-def unpacked(column: pa.ChunkedArray, dtype: type[np.generic]) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse of `packed`: how many numbers each list has, and all of them."""
-    pieces = [np.frombuffer(value.as_buffer(), dtype) for value in column]
-    counts = np.fromiter(map(len, pieces), np.int64, len(pieces))
-    return counts, np.concatenate([*pieces, np.empty(0, dtype)]).astype(dtype, copy=False)
-
-
-def window_table(window: np.ndarray, row: np.ndarray, at: np.ndarray) -> pa.Table:
-    """A table of `WINDOW`."""
-    arrays = [pa.array(column, field.type) for column, field in zip((window, row, at), WINDOW, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=WINDOW)
+def listed(batch: pa.RecordBatch, keys: Sequence[np.ndarray]) -> pa.RecordBatch:
+    """The sketch of a `Listed`; documents with nothing to compare have no row."""
+    filled = np.flatnonzero([key.any() for key in keys])
+    columns = identity(batch.take(pa.array(filled, pa.int64())))
+    columns["spans"] = packed([keys[row] for row in filled], np.uint64)
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _shard_of(table: pa.Table) -> int:
@@ -174,13 +175,13 @@ def _in_groups(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(np.repeat(ends - starts > 1, ends - starts)))
 
 
-def _compared(table: pa.Table, stage: Repeats, sources: tuple[str, ...], folder: Path) -> pa.Table:
+def _compared(table: pa.Table, stage: Repeats, compared: Compared, folder: Path) -> pa.Table:
     """The windows of a sketch that are compared in the end; what ranks their documents is left in a file."""
     shard = _shard_of(table)
     windows = stage.windows(table, _repeated(table, stage, folder, shard))
-    documents = table.select(["row", "id", "source", "place"])
+    documents = table.select(["shard", "row", "id", "source", "place"])
     concerned = np.isin(documents["row"].to_numpy(), windows["row"].to_numpy())
-    _write(_documents_file(folder, shard), ranked(documents.filter(pa.array(concerned)), sources))
+    _write(_documents_file(folder, shard), compared.ranked(documents.filter(pa.array(concerned))))
     return _keyed(windows, shard)
 
 
@@ -194,8 +195,11 @@ def _repeated(table: pa.Table, stage: Repeats, folder: Path, shard: int) -> pa.T
     return read_table(path) if path.exists() else WINDOW.empty_table()
 
 
-def _but_first(table: pa.Table, least_documents: int, folder: Path) -> pa.Table:
-    """Of every window all occurrences but the first, if it is in enough documents."""
+def _but_first(table: pa.Table, least_documents: int, compared: Compared, folder: Path) -> pa.Table:
+    """Of every window all occurrences in new documents but the first, if it is in enough documents.
+
+    `twin_shard` is the shard of the first.
+    """
     table = _in_groups(table)
     addresses = (table["shard"].to_numpy().astype(np.int64) << 32) + table["row"].to_numpy()
     document, number = np.unique(addresses, return_inverse=True)
@@ -209,7 +213,9 @@ def _but_first(table: pa.Table, least_documents: int, folder: Path) -> pa.Table:
         changes = np.append(True, precedence[1:] != precedence[:-1])
         changes[starts] = True
         cut &= np.repeat(np.add.reduceat(changes, starts, dtype=np.int64) >= least_documents, ends - starts)
-    return table.select(["shard", *PLACE]).filter(pa.array(cut))
+    first = np.repeat(table["shard"].to_numpy()[starts], ends - starts)
+    cuts = table.select(["shard", *PLACE]).append_column("twin_shard", pa.array(first, pa.int32()))
+    return compared.new(cuts.filter(pa.array(cut)))
 
 
 def _precedence(folder: Path, document: np.ndarray) -> np.ndarray:
@@ -222,7 +228,7 @@ def _precedence(folder: Path, document: np.ndarray) -> np.ndarray:
     if not found:
         return np.empty(0, np.int64)
     order = pc.sort_indices(
-        pa.concat_tables(found), sort_keys=[(name, "ascending") for name in ("rank", "id", "place")]
+        pa.concat_tables(found), sort_keys=[(name, "ascending") for name in ("build", "rank", "id", "place")]
     )
     position = np.empty(len(document), np.int64)
     position[order.to_numpy()] = np.arange(len(document))

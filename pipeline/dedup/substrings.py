@@ -10,7 +10,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.dedup.clusters import identity, runs
-from pipeline.dedup.repeats import Repeats, covered, packed, unpacked, window_table
+from pipeline.dedup.repeats import Repeats
+from pipeline.dedup.windows import covered, packed, unpacked, window_table
 from pipeline.kernels.units import anchors, span_hashes, token_hashes, token_starts
 
 _CHUNK = 1 << 18

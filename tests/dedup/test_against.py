@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import GristmillError
@@ -19,11 +19,14 @@ from pipeline.core.shards import read_table
 from pipeline.dedup.against import Incremental
 from pipeline.dedup.exact import Exact
 from pipeline.dedup.minhash import Minhash
+from pipeline.dedup.ngrams import Ngrams
+from pipeline.dedup.paragraphs import Paragraphs
+from pipeline.dedup.substrings import Substrings
 from pipeline.report import explain
 from pipeline.report.card import render_card
 from pipeline.run.engine import Built
 from tests import projects, samples
-from tests.dedup.building import Row, cut, document, dropped
+from tests.dedup.building import Row, cut, document, dropped, edited
 
 OLD = {"a": "The mill stands in the valley.", "b": "The river turns.", "c": "The river turns."}
 NEW = {"d": "The river turns.", "e": "Bread is baked at night.", "f": "Bread is baked at night.", "A": "the MILL..."}
@@ -137,7 +140,7 @@ def versions(chance: random.Random, n: int) -> list[Row]:
     return rows
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     seed=st.integers(0, 1 << 30),
     stage=st.sampled_from(COMPARED),
@@ -167,6 +170,28 @@ def test_one_build_after_the_other_drops_of_the_new_documents_what_one_build_of_
     for id, drop in found.items():
         assert drop[1:] == wanted[id][1:]
         assert drop.reason == ("built_before" if drop.twin in build else wanted[id].reason)
+
+
+CUTTING = (
+    Paragraphs(level="sentence", min_length=1, min_documents=2),
+    Paragraphs(min_length=1, bloom_bytes=1024),
+    Substrings(length=6),
+    Ngrams(length=3, threshold=0.5),
+)
+
+
+@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(seed=st.integers(0, 1 << 30), stage=st.sampled_from(CUTTING), ends=st.lists(st.integers(0, 99), max_size=2))
+def test_one_build_after_the_other_cuts_from_the_new_documents_what_one_build_of_all_cuts(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, stage: Incremental, ends: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("against")
+    rows = [{**row, "text": str(row["text"]).replace(" the ", ".\n")} for row in versions(random.Random(seed), 20)]
+    new = [row for row in rows if row["source"] in ("a", "b")]
+    older = [cut([row for row in rows if row["source"] == name], ends) for name in "012"]
+    wanted = edited(stage, [rows], folder, sources=("0", "1", "2", "a", "b"))
+    found = edited(stage, cut(new, ends), folder, sources=("a", "b"), older=older, partitions=2)
+    assert found == {id: text for id, text in wanted.items() if id in found} and len(found) == len(new)
 
 
 @pytest.fixture
