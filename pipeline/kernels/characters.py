@@ -22,7 +22,7 @@ from pipeline.core.text import folded, is_unspaced, stop_words
 SPACE, LETTER, UPPER, LOWER, DIGIT, PREFIX, SUFFIX, BEFORE_STOP, QUOTE, ICON, SYMBOL, TERMINAL, PUNCTUATION = (
     1 << bit for bit in range(13)
 )
-HAN, BLOCK, MARKED, ANCHOR, CURRENCY, BULLET, DASH, HYPHEN, HANGUL = (1 << bit for bit in range(13, 22))
+BLOCK, MARKED, CURRENCY, BULLET, DASH, HYPHEN, HANGUL = (1 << bit for bit in range(13, 20))
 """Bits of a character. UPPER and LOWER both hold for letters without case. BLOCK is what jieba looks up; MARKED are
 scripts without spaces, which are cut at marks made by ICU where the document is not in Chinese."""
 
@@ -91,11 +91,10 @@ def flags() -> npt.NDArray[np.uint32]:
     table[np.char.startswith(category, "P")] |= PUNCTUATION
     table[_points(_TERMINAL)] |= TERMINAL | SYMBOL
     table[_points(_SYMBOLS)] |= SYMBOL
-    table[FIRST_HAN : LAST_HAN + 1] |= HAN | BLOCK
+    table[FIRST_HAN : LAST_HAN + 1] |= BLOCK
     table[_at("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+#&._%-")] |= BLOCK
     table[np.fromiter(map(is_unspaced, characters), bool, LAST + 1)] |= MARKED
     table[0xAC00:0xD7A4] |= HANGUL
-    table[_at("jJ{")] |= ANCHOR
     table[_at(_CURRENCY)] |= CURRENCY
     table[_at(_BULLETS)] |= BULLET
     table[_at("-*+–—")] |= DASH
@@ -121,15 +120,36 @@ def packed(words: tuple[str, ...]) -> npt.NDArray[np.uint64]:
     return np.sort(np.array([int.from_bytes(word.encode("ascii"), "big") for word in words], np.uint64))
 
 
-@cache
-def listed_stop_words(langs: tuple[str, ...]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
-    """The stop words of these languages as code points, each behind its length; and where languages begin.
+STOP_SLOTS = 512
 
-    At most 64 words of a language are looked for.
-    """
-    texts = ["".join(f"{chr(len(word))}{word}" for word in sorted(map(folded, stop_words(lang)))) for lang in langs]
-    starts = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    return np.array([ord(character) for text in texts for character in text], np.uint32), starts
+
+class StopWords(NamedTuple):
+    """The stop words of some languages, at most 64 of each, in the order of their slots."""
+
+    points: npt.NDArray[np.uint32]
+    """The words as code points, each behind its slot, its number and its length."""
+    slots: npt.NDArray[np.int32]
+    """By language and slot, where in `points` the words of the slot begin; -1 where there are none."""
+
+
+@cache
+def listed_stop_words(langs: tuple[str, ...]) -> StopWords:
+    """The stop words of these languages; a slot goes by a word's first and last character and its length."""
+    points: list[int] = []
+    slots = np.full((len(langs), STOP_SLOTS), -1, np.int32)
+    for row, lang in enumerate(langs):
+        words = sorted(map(folded, stop_words(lang)), key=lambda word: (_slot(word), word))
+        assert len(words) <= 64
+        for number, word in enumerate(words):
+            if slots[row, _slot(word)] < 0:
+                slots[row, _slot(word)] = len(points)
+            points += [_slot(word), number, len(word), *map(ord, word)]
+        points.append(STOP_SLOTS)
+    return StopWords(np.array(points, np.uint32), slots)
+
+
+def _slot(word: str) -> int:
+    return (ord(word[0]) * 37 + ord(word[-1]) * 5 + len(word)) % STOP_SLOTS
 
 
 class Chinese(NamedTuple):

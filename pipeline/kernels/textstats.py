@@ -66,8 +66,10 @@ def recent(texts: Texts, langs: Sequence[str | None]) -> Columns:
     last = _last()
     if last.texts is not None:
         rows = np.empty(len(texts), np.int64)
-        known = _compiled().words.find(*buffers(texts), *buffers(last.texts), rows)
-        if known and [last.langs[row] for row in rows.tolist()] == langs:
+        (data, offsets), (known, known_offsets) = buffers(texts), buffers(last.texts)
+        same = data.ctypes.data == known.ctypes.data
+        found = _compiled().words.find(data, offsets, known, known_offsets, same, rows)
+        if found and [last.langs[row] for row in rows.tolist()] == langs:
             return {name: column[rows] for name, column in last.columns.items()}
     last.columns = statistics(texts, langs)
     last.texts, last.langs = texts, langs
@@ -101,28 +103,29 @@ def _chunk(
 ) -> None:
     compiled, flags = _compiled(), characters.flags()
     n_bytes = int(offsets[-1] - offsets[0])
-    points, starts = np.empty(n_bytes + 2, np.uint32), np.empty(len(offsets), np.int64)
+    points, starts = np.empty(n_bytes + 16, np.uint32), np.empty(len(offsets), np.int64)
     compiled.words.decode(data, offsets, points, starts)
     token_starts, token_ends = np.empty(len(points), np.int32), np.empty(len(points), np.int32)
     counts = np.zeros(len(langs), np.int64)
     if tokens is None:
-        _cut(points, starts, langs, flags, token_starts, token_ends, counts)
+        _cut(points, starts, offsets, langs, flags, token_starts, token_ends, counts)
     else:
         for row, given in enumerate(tokens):
             counts[row] = len(given)
             for at, (start, end) in enumerate(given, int(starts[row])):
                 token_starts[at], token_ends[at] = starts[row] + start, starts[row] + end
     listed = tuple(sorted({lang for lang in langs if lang and core.stop_words(lang)}))
-    stops, stop_starts = characters.listed_stop_words(listed)
+    stops, slots = characters.listed_stop_words(listed)
     places = np.array([listed.index(lang) if lang in listed else -1 for lang in langs], np.int32)
     compiled.counts.count(
-        points, starts, token_starts, token_ends, counts, flags, characters.lower(), stops, stop_starts, places, table
+        points, starts, token_starts, token_ends, counts, flags, characters.lower(), stops, slots, places, table
     )
 
 
 def _cut(
     points: npt.NDArray[np.uint32],
     starts: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
     langs: Sequence[str | None],
     flags: npt.NDArray[np.uint32],
     token_starts: npt.NDArray[np.int32],
@@ -131,9 +134,10 @@ def _cut(
 ) -> None:
     compiled = _compiled()
     modes = np.array([mode(lang) for lang in langs], np.uint8)
-    scripts = np.empty(len(langs), np.uint32)
-    compiled.words.scripts(points, starts, flags, scripts)
+    scripts = np.zeros(len(langs), np.uint32)
     spaced = (modes & CHINESE) == 0
+    if spaced.any():
+        compiled.words.scripts(points, starts, offsets, flags, scripts)
     marked = spaced & ((scripts & MARKED) > 0)
     marked |= spaced & ((scripts & HANGUL) > 0) & np.array([lang == "ko" for lang in langs])
     marks = np.zeros(starts[-1] if marked.any() else 0, np.uint8)
@@ -148,7 +152,7 @@ def _cut(
         trie, chinese = _trie(), characters.chinese()
         compiled.chinese.cut(
             points, starts, modes, flags, *trie, chinese.rare, chinese.start,
-            chinese.moves, chinese.emit, token_starts, token_ends, counts,
+            chinese.moves, _emit(), token_starts, token_ends, counts,
         )  # fmt: skip
 
 
@@ -163,27 +167,17 @@ def _last() -> _Last:
     return _Last()
 
 
-class _Trie(NamedTuple):
-    cells: npt.NDArray[np.uint64]
-    weights: npt.NDArray[np.float64]
-    first_node: npt.NDArray[np.int64]
-    first_weight: npt.NDArray[np.float64]
-    pairs: npt.NDArray[np.uint8]
+@cache
+def _trie() -> tuple[npt.NDArray[Any], ...]:
+    """The Chinese word list, made for looking up."""
+    made: tuple[npt.NDArray[Any], ...] = _compiled().chinese.trie(characters.chinese().weights)
+    return made
 
 
 @cache
-def _trie() -> _Trie:
-    """The Chinese word list as a hash table of (node, character)."""
-    weights = characters.chinese().weights
-    codes = np.frombuffer("".join(weights).encode("utf-32-le"), np.uint32).astype(np.uint64)
-    ends = np.cumsum([len(word) for word in weights], dtype=np.int64)
-    cells = np.zeros(2 << 20, np.uint64)
-    trie = _Trie(
-        cells, cells.view(np.float64), np.zeros(1 << 16, np.int64), np.zeros(1 << 16), np.zeros(1 << 19, np.uint8)
-    )
-    n_nodes = _compiled().chinese.build_trie(codes, ends, np.array([*weights.values()]), *trie)
-    assert n_nodes < 0.8 * len(cells) / 2
-    return trie
+def _emit() -> npt.NDArray[np.float64]:
+    """What a character tells of the states, the four of a character side by side."""
+    return np.ascontiguousarray(characters.chinese().emit.T)
 
 
 class _Compiled(NamedTuple):
