@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline.cli import about, corpora, models, recipes, scorers, validating
+from pipeline.cli import about, corpora, models, recipes, releases, scorers, validating
 
 app = typer.Typer(
     name="gristmill",
@@ -19,6 +19,7 @@ app = typer.Typer(
 for command in (
     *(recipes.build, recipes.plan, recipes.census, recipes.limits, recipes.lsh),
     *(corpora.peek, corpora.explain, corpora.card, corpora.pack, corpora.remove),
+    *(releases.export, releases.publish, releases.rehearse, releases.prove, releases.verify, releases.diff),
     *(models.train, models.evaluate, validating.validate),
     *(scorers.train_ngram, scorers.train_classifier),
     *(about.stages, about.schema, about.doctor),

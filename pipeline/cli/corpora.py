@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, show
+from pipeline.cli.options import AsJson, Corpus, one_of, show
 
 
 def peek(
@@ -58,15 +58,10 @@ def pack(
     as_json: AsJson = False,
 ) -> None:
     """Write the packed rows of a corpus as a trainer reads them."""
-    from typing import cast, get_args
-
-    from pipeline.core.errors import GristmillError
     from pipeline.core.packed import Layout
     from pipeline.tokens import layouts
 
-    if layout not in get_args(Layout):
-        raise GristmillError(f"unknown layout {layout!r}: choose one of {', '.join(get_args(Layout))}")
-    sheet = layouts.export(corpus, cast(Layout, layout), out, shuffle)
+    sheet = layouts.export(corpus, one_of(Layout, layout, "--layout"), out, shuffle)
     rows = ", ".join(f"{split} {counts['rows']:,} rows" for split, counts in sheet.splits.items())
     show(sheet, f"{rows} of {sheet.length:,} tokens ({sheet.dtype}) in {out}", as_json=as_json)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -24,6 +24,15 @@ OnDevice = Annotated[Device, typer.Option(help="where text is tokenized: auto is
 EngineName = Literal["processes", "ray"]
 OnEngine = Annotated[EngineName, typer.Option(help="where jobs run: processes here, or a Ray cluster ($RAY_ADDRESS)")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def one_of(choices: Any, given: str, option: str) -> Any:
+    """The word given, which has to be one of a Literal; GristmillError lists them."""
+    from pipeline.core.errors import GristmillError
+
+    if given not in get_args(choices):
+        raise GristmillError(f"{option} {given!r}: choose one of {', '.join(get_args(choices))}")
+    return given
 
 
 def run_options(

@@ -238,6 +238,8 @@ class Manifest(Record):
     tokens: tuple[FileDigest, ...] = ()
     tokenizer: FileDigest | None = None
     indexes: tuple[Index, ...] = ()
+    versions: dict[str, int] = {}
+    """The version of each source's and stage's code, by name and label."""
     facts: dict[str, int] = {}
     decided: dict[str, dict[str, Any]] = {}
     """By stage, what a stage that needs all documents says of its decision."""

@@ -77,6 +77,7 @@ class Corpus:
             tokens=tuple(published for _, published in _published(self._packed, "tokens")),
             tokenizer=self._tokenizer(),
             indexes=tuple(self._indexes()),
+            versions=self._versions(),
             facts=dict(sorted(facts.items())),
             decided=self._decided(),
             trials={n.label: found for n in plan.recipe.stages if (found := n.stage.trials())},
@@ -128,6 +129,11 @@ class Corpus:
                     shards=len(receipts),
                     older=stage.older(),
                 )
+
+    def _versions(self) -> dict[str, int]:
+        recipe = self.plan.recipe
+        sources = {f"read:{source.name}": source.version for source in recipe.sources}
+        return sources | {named.label: named.stage.version for named in recipe.stages}
 
     def _decided(self) -> dict[str, dict[str, Any]]:
         """What each decision tells of itself, by stage."""

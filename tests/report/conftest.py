@@ -11,7 +11,10 @@ import pytest
 
 from pipeline.core.manifest import FileDigest, Group, Input, Manifest, Size, StageCount, Sweep, Warned
 from pipeline.core.schema import DOCUMENT, VERDICT
-from pipeline.core.shards import shard_name, write_table
+from pipeline.core.shards import read_table, shard_name, write_table
+from pipeline.report.release import export
+from pipeline.run.remove import remove
+from tests import projects
 
 SWEEPS = {"gopher": ("language", "gopher"), "minhash": ("minhash",)}
 
@@ -144,3 +147,15 @@ def build_corpus(tmp_path: Path) -> Callable[..., Path]:
         return build(tmp_path, [Doc(**row) for row in rows], recipe)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A release, and one of the same corpus without its first document."""
+    folder = tmp_path_factory.mktemp("publish")
+    corpus = projects.build(projects.make_project(folder, n_files=2, per_file=30), folder / "build").folder
+    first = export(corpus, folder / "first")
+    name = read_table(folder / "first" / first.documents[0].path)["id"][0].as_py()
+    remove(corpus, [name], "asked", "2026-11-25")
+    export(corpus, folder / "second")
+    return folder / "first", folder / "second"

@@ -1,0 +1,154 @@
+"""Commands on a corpus that is handed to others: bring it into release form, publish, rehearse, prove, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import AsJson, Corpus, one_of, show
+
+OfCorpus = Annotated[Path, typer.Option("--corpus", metavar="CORPUS", help="folder of a corpus or release")]
+
+
+def export(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option("--out", help="folder of the release; what is there already stays")],
+    form: Annotated[str, typer.Option("--form", help="parquet or arrow")] = "parquet",
+    workers: Annotated[int | None, typer.Option(min=1, help="threads; default: one a core")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a corpus in the form in which it is published: Parquet, card, manifest."""
+    from pipeline.report import release
+
+    written = release.export(corpus, out, form=one_of(release.Form, form, "--form"), workers=workers)
+    size = sum(file.bytes for file in (*written.documents, *written.tokens))
+    files = len(written.documents) + len(written.tokens)
+    show(
+        {"folder": out, "digest": written.digest, "root": written.root},
+        f"{files:,} files, {size:,} bytes in {out}; root of the documents {written.root}",
+        as_json=as_json,
+    )
+
+
+def publish(
+    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a corpus, or of a release")],
+    repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="dataset on the Hugging Face Hub")],
+    tag: Annotated[str | None, typer.Option(help="tag of the release; default: v and the recipe's version")] = None,
+    private: Annotated[bool, typer.Option("--private", help="create it as a private dataset")] = False,
+    gated: Annotated[str | None, typer.Option(help="who wants it must ask: auto or manual")] = None,
+    pull_request: Annotated[bool, typer.Option("--pull-request", help="propose it, for others to merge")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be sent, and send nothing")] = False,
+    against: Annotated[
+        Path | None, typer.Option(help="folder of an older release: say how much a store by chunks has of it")
+    ] = None,
+    form: Annotated[str, typer.Option("--form", help="of a corpus that is exported: parquet or arrow")] = "parquet",
+    as_json: AsJson = False,
+) -> None:
+    """Publish a corpus on the Hugging Face Hub; run again, it goes on where it stopped.
+
+    A corpus is exported into DIR.release beside it first. The token is that of `hf auth login`, or HF_TOKEN.
+    """
+    import sys
+
+    from pipeline.report import publish as publishing
+    from pipeline.report import publish_plan, release
+    from pipeline.report.hub import Gated
+
+    folder = release.released(corpus, one_of(release.Form, form, "--form"))
+    access = one_of(Gated, gated, "--gated") if gated else None
+    wanted = publishing.Release(folder, repository, tag, private, access, pull_request)
+    if dry_run:
+        plan = publishing.plan_release(wanted)
+        if against:
+            plan = publish_plan.with_chunks(plan, folder, against)
+        show(plan, publish_plan.as_text(plan), as_json=as_json)
+        return
+    done = publishing.publish(wanted, lambda line: print(line, file=sys.stderr))
+    show(done, done.message, as_json=as_json)
+
+
+def rehearse(
+    corpus: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="a corpus or release to publish, load and compare")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="folder that keeps what is published; default: a new one")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run a hub on this machine and, with DIR, rehearse the release: publish, again, download, load, stream.
+
+    Without DIR it serves until Ctrl-C, and prints what to set for huggingface_hub and datasets to use it.
+    """
+    from tempfile import TemporaryDirectory
+
+    from pipeline.report.rehearse import server, steps
+
+    with (
+        TemporaryDirectory(prefix="gristmill-rehearsal-") as scratch,
+        server.serve(root or Path(scratch) / "hub", port) as rehearsal,
+    ):
+        if corpus is None:
+            settings = "\n".join(f"export {name}={value}" for name, value in rehearsal.environment.items())
+            show(rehearsal.environment, settings, as_json=as_json)
+            steps.wait()
+            return
+        done = steps.rehearse(corpus, rehearsal, Path(scratch))
+    show(done, steps.as_text(done), as_json=as_json)
+    if not all(step.passed for step in done):
+        raise typer.Exit(1)
+
+
+def prove(
+    document: Annotated[str, typer.Argument(metavar="ID|URL|TEXT", help="- reads a text from standard input")],
+    corpus: OfCorpus,
+    by: Annotated[str | None, typer.Option(help="only as id, url or text")] = None,
+    out: Annotated[Path | None, typer.Option(help="file for the proof; default: standard output")] = None,
+) -> None:
+    """Prove that a document is in a corpus, or that it is not, without showing any text."""
+    import sys
+
+    from pipeline.core.proof import Kind
+    from pipeline.core.shards import write_text
+    from pipeline.report import prove as proving
+
+    value = sys.stdin.read() if document == "-" else document
+    proof = proving.prove(corpus, value, by=one_of(Kind, by, "--by") if by else None)
+    if out is None:
+        print(proof.to_json(), end="")
+        return
+    write_text(out, proof.to_json())
+    print(proving.verify(proof, root=proof.root, of=value))
+
+
+def verify(
+    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="file that gristmill prove wrote")],
+    root: Annotated[str | None, typer.Option(help="root of the corpus, as its card says it")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="folder with the manifest that has the root")] = None,
+    of: Annotated[
+        str | None, typer.Option("--of", metavar="ID|URL|TEXT", help="what the proof should be about")
+    ] = None,
+) -> None:
+    """Check a proof; no document is needed for it."""
+    from pipeline.core.manifest import read_manifest
+    from pipeline.report import prove as proving
+
+    wanted = root or (read_manifest(corpus).root if corpus else None)
+    print(proving.verify(proving.read_proof(proof), root=wanted, of=of))
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="A", help="folder of a corpus or release")],
+    new: Annotated[Path, typer.Argument(metavar="B", help="folder of another, as a rule a later one")],
+    out: Annotated[Path | None, typer.Option(help="file for the report in Markdown")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What changed between two builds or releases, and why: recipe, inputs, versions, and documents."""
+    from pipeline.core.shards import write_text
+    from pipeline.report import diff as comparing
+
+    found = comparing.diff(old, new)
+    if out:
+        write_text(out, comparing.as_markdown(found))
+    show(found, comparing.as_markdown(found), as_json=as_json)
