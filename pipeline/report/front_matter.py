@@ -15,7 +15,7 @@ from pipeline.report.safe import one_line
 def front_matter(sheet: Datasheet, manifest: Manifest, suffix: str | None = None) -> dict[str, Any]:
     """What the Hub reads; `suffix` is that of the shards where the card will lie, by default those of the manifest.
 
-    `dataset_info` is left out: a row count there that goes stale stops `load_dataset`.
+    The rows of each split are those of the manifest: `load_dataset` refuses to load any other number.
     """
     tags = ["gristmill", "pretraining", *(["tokenized"] if manifest.tokens else [])]
     found = {
@@ -26,6 +26,7 @@ def front_matter(sheet: Datasheet, manifest: Manifest, suffix: str | None = None
         "task_categories": ["text-generation"],
         "tags": tags,
         "configs": _configs(manifest, suffix),
+        "dataset_info": _counts(manifest),
     }
     return {key: value for key, value in found.items() if value}
 
@@ -37,6 +38,19 @@ def size_category(documents: int) -> str:
     if above == 0:
         return "n<1K"
     return "n>1T" if above == len(bounds) else f"{bounds[above - 1]}<n<{bounds[above]}"
+
+
+def _counts(manifest: Manifest) -> list[dict[str, Any]]:
+    """The number of rows by config and split."""
+    splits = {"documents": {"train": sum(file.rows for file in manifest.documents)}, "tokens": {}}
+    for file in manifest.tokens:
+        name = PurePosixPath(file.path).parent.name
+        splits["tokens"][name] = splits["tokens"].get(name, 0) + file.rows
+    return [
+        {"config_name": config, "splits": [{"name": name, "num_examples": n} for name, n in rows.items() if n]}
+        for config, rows in splits.items()
+        if any(rows.values())
+    ]
 
 
 def _configs(manifest: Manifest, suffix: str | None) -> list[dict[str, Any]]:

@@ -101,25 +101,35 @@ class Hub:
         except (EntryNotFoundError, ValueError):
             return None
 
-    def request_with(self, manifest: Manifest) -> str | None:
-        """The address of a pull request that has this very release already."""
-        refs = self.api.list_repo_refs(self.repository, repo_type=TYPE, include_pull_requests=True)
-        for ref in (refs.pull_requests or [])[-10:]:
-            there = self.manifest(ref.target_commit)
-            if there and there.digest == manifest.digest:
-                return f"{self.url}/discussions/{ref.ref.rpartition('/')[2]}"
-        return None
-
-    def commit(self, operations: Sequence[Any], title: str, parent: str, *, create_pr: bool = False) -> Any:
-        """One commit on `main`, or a pull request; refused by the hub where `main` is not at `parent` any more."""
-        return self.api.create_commit(
-            self.repository,
-            operations,
-            commit_message=title,
-            repo_type=TYPE,
-            parent_commit=parent,
-            create_pr=create_pr,
+    def requests(self) -> Iterator[int]:
+        """The numbers of open pull requests, the latest first."""
+        found = self.api.get_repo_discussions(
+            self.repository, repo_type=TYPE, discussion_type="pull_request", discussion_status="open"
         )
+        yield from sorted((request.num for request in found), reverse=True)
+
+    def commit(self, operations: Sequence[Any], title: str, parent: str) -> None:
+        """One commit on `main`; the hub refuses it where `main` is not at `parent` any more."""
+        self.api.create_commit(self.repository, operations, commit_message=title, repo_type=TYPE, parent_commit=parent)
+
+    def propose(self, pieces: Sequence[Sequence[Any]], title: str, parent: str) -> int:
+        """The number of a new pull request on `parent`, made of commits of these pieces."""
+        first = self.api.create_commit(
+            self.repository, pieces[0], commit_message=title, repo_type=TYPE, parent_commit=parent, create_pr=True
+        )
+        for number, piece in enumerate(pieces[1:], 2):
+            self.api.create_commit(
+                self.repository,
+                piece,
+                commit_message=f"{title}, part {number}",
+                repo_type=TYPE,
+                revision=first.pr_revision,
+            )
+        return int(first.pr_num or 0)
+
+    def merge(self, number: int) -> None:
+        """Make a pull request what `main` is."""
+        self.api.merge_pull_request(self.repository, number, repo_type=TYPE)
 
     def tag(self, name: str, commit: str) -> None:
         """Name a commit."""

@@ -1,35 +1,33 @@
 """Put a release on the Hugging Face Hub, so that no reader ever meets half of one.
 
-Contents are sent first, where nobody sees them; then, if they are many, the new files in commits of their own, which
-the manifest that is there does not name; then, in one commit, whatever changes, what goes, the card and the manifest;
-and last the tag. Whatever stops it, the same command goes on: what is there is not sent again.
+Contents are sent first, where nobody sees them; then one commit adds, changes and removes files, card and manifest
+among them; then the tag is set. More files than a commit bears go into a pull request piece by piece, card and manifest
+last, and are merged all at once. Whatever stops it, the same command goes on: what is there is not sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pipeline.core.asset import sha256_file
 from pipeline.core.errors import GristmillError
-from pipeline.core.manifest import FileDigest, Manifest, Record, read_manifest
+from pipeline.core.manifest import Manifest, Record, read_manifest
 from pipeline.report.hub import TYPE, Gated, Hub, Later, State, again
 from pipeline.report.publish_plan import Plan, make_plan, refused_by_viewer, release_files
 from pipeline.report.release import MANIFEST, check_files
 from pipeline.report.secrets import find_secrets
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
 
 SENT_AT_ONCE = 64
-"""Contents that are sent between two looks of the clock of a person."""
-COMMITTED_AT_ONCE = 500
-"""New files above which some are committed before the last commit."""
+"""Contents that are sent before it is asked which of the next are there."""
+COMMITTED_AT_ONCE = 1000
+"""Files above which a commit is made in pieces, in a pull request."""
 
 
 class Published(Record):
@@ -63,7 +61,7 @@ class Release:
     gated: Gated | None = None
     pull_request: bool = False
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         """What the release says of itself."""
         return read_manifest(self.folder)
@@ -77,62 +75,74 @@ class Release:
 def plan_release(release: Release) -> Plan:
     """What publishing would do. Nothing is sent; a repository that is not there is taken for an empty one."""
     hub = Hub.of(release.repository)
-    return again(lambda: _planned(release, hub, hub.state("main")))
+    plan = again(lambda: _planned(release, hub.state("main")))
+    return plan.model_copy(update={"refused": refused_by_viewer(release.folder, release.manifest)})
 
 
 def publish(release: Release, tell: Callable[[str], None] = lambda _: None) -> Published:
     """Publish it; GristmillError says what stands in the way, and what to do about it."""
     hub = Hub.of(release.repository)
-    manifest = release.manifest
-    check_files(release.folder, (*manifest.documents, *manifest.tokens))
-    _refuse_secrets(release, manifest, hub)
+    check_files(release.folder, (*release.manifest.documents, *release.manifest.tokens))
+    _refuse_secrets(release, hub)
     sent: set[str] = set()
-    return again(lambda: _publish(release, manifest, hub, tell, sent))
+    return again(lambda: _publish(release, hub, tell, sent))
 
 
-def _publish(release: Release, manifest: Manifest, hub: Hub, tell: Callable[[str], None], sent: set[str]) -> Published:
+def _publish(release: Release, hub: Hub, tell: Callable[[str], None], sent: set[str]) -> Published:
     """One attempt, from what is there now; `sent` gathers what was sent by all of them."""
     hub.create(private=release.private, gated=release.gated)
     state = hub.state("main")
-    if (told := _tagged(release, manifest, hub, state)) is not None:
-        return told.model_copy(update={"sent": len(sent)})
-    plan = _planned(release, hub, state)
+    plan = _planned(release, state)
+    tagged = _tagged(release, hub, state)
+    if tagged and state.head != tagged and not _is_ours(release, hub, state):
+        return Published(url=hub.url, tag=plan.tag, commit=tagged, sent=len(sent))
     if not plan.is_done:
-        if release.pull_request and (request := hub.request_with(manifest)):
-            return Published(url=hub.url, tag=plan.tag, commit=state.head, sent=len(sent), request=request)
         tell(f"{plan.new_bytes:,} bytes to send")
         request = _commit(release, hub, plan, state, sent)
         if request:
             return Published(url=hub.url, tag=plan.tag, commit=state.head, sent=len(sent), request=request)
         state = hub.state("main")
-        if not _planned(release, hub, state).is_done:
+        if not _planned(release, state).is_done:
             raise Later("the repository has changed meanwhile")
-    hub.tag(plan.tag, state.head)
-    return Published(url=hub.url, tag=plan.tag, commit=state.head, sent=len(sent))
+    if not tagged:
+        hub.tag(plan.tag, state.head)
+    return Published(url=hub.url, tag=plan.tag, commit=tagged or state.head, sent=len(sent))
 
 
 def _commit(release: Release, hub: Hub, plan: Plan, state: State, sent: set[str]) -> str | None:
-    """Send and commit what the plan says; the address of the pull request where one was asked for."""
+    """Send and commit what the plan says; the address of a pull request where that is what was asked for."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    changes = {file.path: file.state for file in plan.files if file.state != "same"}
-    added = [CommitOperationAdd(path, release.folder / path) for path in changes]
-    for some in _pieces(added, SENT_AT_ONCE):
-        hub.api.preupload_lfs_files(release.repository, some, repo_type=TYPE, free_memory=False)
-        sent.update(operation.path_in_repo for operation in some)
-    data = {file.path for file in (*release.manifest.documents, *release.manifest.tokens)}
-    head = state.head
-    if not release.pull_request and len(added) > COMMITTED_AT_ONCE:
-        early = [one for one in added if changes[one.path_in_repo] == "new" and one.path_in_repo in data]
-        for number, some in enumerate(_pieces(early, COMMITTED_AT_ONCE), 1):
-            head = hub.commit(some, f"Data of {plan.tag}, part {number}", head).oid
-        added = [one for one in added if one not in early]
-    last = [*added, *(CommitOperationDelete(path) for path in plan.removed)]
-    done = hub.commit(last, f"Release {plan.tag}", head, create_pr=release.pull_request)
-    return str(done.pr_url) if release.pull_request else None
+    changes = len(plan.removed) + sum(file.state != "same" for file in plan.files)
+    proposed = release.pull_request or changes > COMMITTED_AT_ONCE
+    request = _request_with(release, hub) if proposed else None
+    if request is None:
+        changed = [file.path for file in plan.files if file.state != "same"]
+        added = [CommitOperationAdd(path, release.folder / path) for path in changed]
+        for some in _pieces(added, SENT_AT_ONCE):
+            hub.api.preupload_lfs_files(release.repository, some, repo_type=TYPE, free_memory=False)
+            sent.update(operation.path_in_repo for operation in some)
+        operations = [*(CommitOperationDelete(path) for path in plan.removed), *added]
+        title = f"Release {plan.tag}"
+        if not proposed:
+            hub.commit(operations, title, state.head)
+            return None
+        request = hub.propose(list(_pieces(operations, COMMITTED_AT_ONCE)), title, state.head)
+    if release.pull_request:
+        return f"{hub.url}/discussions/{request}"
+    hub.merge(request)
+    return None
 
 
-def _planned(release: Release, hub: Hub, state: State) -> Plan:
+def _request_with(release: Release, hub: Hub) -> int | None:
+    """An open pull request that is this very release: one that was made before something stopped."""
+    for number in hub.requests():
+        if _planned(release, hub.state(f"refs/pr/{number}")).is_done:
+            return number
+    return None
+
+
+def _planned(release: Release, state: State) -> Plan:
     manifest, folder = release.manifest, release.folder
     known = {file.path: file.sha256 for file in (*manifest.documents, *manifest.tokens)}
     paths = release_files(folder, manifest)
@@ -142,9 +152,13 @@ def _planned(release: Release, hub: Hub, state: State) -> Plan:
         path: name if path not in digests else _same(folder / path, digests[path], name)
         for path, name in state.files.items()
     }
-    refused = refused_by_viewer(folder, manifest)
-    before = hub.manifest(state.head) if MANIFEST in state.files else None
-    return make_plan(release.repository, release.tag_name, sizes, digests, there, _data(before), refused)
+    plan = make_plan(release.repository, release.tag_name, sizes, digests, there)
+    if plan.removed and MANIFEST not in state.files:
+        raise GristmillError(
+            f"{release.repository} has {plan.removed[0]}, which a reader would take for a part of this release, and no "
+            "manifest that says whose it is: publish under another name, or remove it there"
+        )
+    return plan
 
 
 def _same(path: Path, sha256: str, name: str) -> str:
@@ -156,32 +170,32 @@ def _same(path: Path, sha256: str, name: str) -> str:
     return sha256 if git_hash(path.read_bytes()) == name else name
 
 
-def _tagged(release: Release, manifest: Manifest, hub: Hub, state: State) -> Published | None:
-    """What was published under this tag before; GristmillError where that was something else."""
+def _tagged(release: Release, hub: Hub, state: State) -> str | None:
+    """The commit of the tag, where it is this release; GristmillError where it is another."""
     commit = state.tags.get(release.tag_name)
-    if commit is None:
-        return None
-    there = hub.manifest(commit)
-    if there is None or there.digest != manifest.digest:
+    there = hub.manifest(commit) if commit else None
+    if commit and (there is None or there.digest != release.manifest.digest):
         raise GristmillError(
             f"{release.repository} has a tag {release.tag_name} of another release, and a release never changes: raise "
             "`version:` in the recipe and build again, or choose another name with --tag"
         )
-    return Published(url=hub.url, tag=release.tag_name, commit=commit, sent=0)
+    return commit
 
 
-def _refuse_secrets(release: Release, manifest: Manifest, hub: Hub) -> None:
-    found = list(islice(find_secrets(release.folder, manifest, hub.api.token or None), 20))
+def _is_ours(release: Release, hub: Hub, state: State) -> bool:
+    """Whether `main` is this release, perhaps with another card; a later one is left as it is."""
+    there = hub.manifest(state.head)
+    return there is not None and there.digest == release.manifest.digest
+
+
+def _refuse_secrets(release: Release, hub: Hub) -> None:
+    found = list(islice(find_secrets(release.folder, release.manifest, hub.api.token or None), 20))
     if found:
         lines = "\n".join(f"  - {one.file}, {one.place}: {one.kind}" for one in found)
         raise GristmillError(
             f"{release.folder}: there are keys in what would be published (20 at most are listed)\n{lines}\n"
             "Take the documents out with gristmill remove, or let the stage pii replace them, and export again"
         )
-
-
-def _data(manifest: Manifest | None) -> tuple[FileDigest, ...]:
-    return (*manifest.documents, *manifest.tokens) if manifest else ()
 
 
 def _pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.core.manifest import FileDigest, Manifest, Record, read_manifest
+from pipeline.core.manifest import Manifest, Record, read_manifest
 from pipeline.core.shards import PARQUET, read_batches
 from pipeline.kernels.chunks import chunks
 from pipeline.report.card import CARD
-from pipeline.report.release import MANIFEST
+from pipeline.report.release import FOLDERS, MANIFEST
 
 State = Literal["new", "changed", "same"]
 
@@ -47,7 +47,7 @@ class Plan(Record):
     tag: str
     files: tuple[PlannedFile, ...]
     removed: tuple[str, ...]
-    refused: tuple[str, ...]
+    refused: tuple[str, ...] = ()
     new_chunks: int | None = None
 
     @property
@@ -70,22 +70,16 @@ def release_files(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def make_plan(
-    repository: str,
-    tag: str,
-    sizes: Mapping[str, int],
-    digests: Mapping[str, str],
-    there: Mapping[str, str],
-    before: Iterable[FileDigest],
-    refused: tuple[str, ...],
+    repository: str, tag: str, sizes: Mapping[str, int], digests: Mapping[str, str], there: Mapping[str, str]
 ) -> Plan:
-    """Compare local `digests` with those `there`; what only the manifest `before` names is removed."""
+    """Compare local `digests` with those `there`; what else lies in the folders of a release is removed."""
     states: dict[str, State] = {
         path: "new" if path not in there else "same" if there[path] == digest else "changed"
         for path, digest in digests.items()
     }
-    gone = [file.path for file in before if file.path in there and file.path not in digests]
+    gone = [path for path in there if path.startswith(FOLDERS) and path not in digests]
     files = tuple(PlannedFile(path=path, bytes=sizes[path], state=states[path]) for path in digests)
-    return Plan(repository=repository, tag=tag, files=files, removed=tuple(sorted(gone)), refused=refused)
+    return Plan(repository=repository, tag=tag, files=files, removed=tuple(sorted(gone)))
 
 
 def with_chunks(plan: Plan, folder: Path, older: Path) -> Plan:

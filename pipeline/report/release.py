@@ -44,7 +44,7 @@ FOLDERS = ("documents/", "tokens/", "tokenizer/")
 MADE_OF = b"gristmill.shard"
 """In the metadata of a Parquet file: the sha256 of the Arrow shard that it was made of."""
 
-BESIDE = ("recipe.yaml", "removed.json", answering.FILE)
+BESIDE = ("recipe.yaml", "removed.json", "CHANGES.md", answering.FILE)
 """Files that go along as they are, where they are there."""
 
 

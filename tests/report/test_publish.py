@@ -55,20 +55,20 @@ def manifest_of(hub: Rehearsal, commit: Commit) -> Manifest | None:
 
 
 def whole(hub: Rehearsal, commit: Commit) -> bool:
-    """The files that the manifest of a commit names are in it, or it has no manifest and no card."""
-    there = {file.path: file.sha256 for file in commit.files}
+    """It has no data at all, or exactly the files that its manifest names, and a card."""
+    data = {file.path: file.sha256 for file in commit.files if file.path.startswith(("documents/", "tokens/"))}
     manifest = manifest_of(hub, commit)
+    card = any(file.path == "README.md" for file in commit.files)
     if manifest is None:
-        return "README.md" not in there
-    files = (*manifest.documents, *manifest.tokens)
-    return "README.md" in there and all(there.get(file.path) == file.sha256 for file in files)
+        return not data and not card
+    return card and data == {file.path: file.sha256 for file in (*manifest.documents, *manifest.tokens)}
 
 
 def never_half(hub: Rehearsal) -> None:
-    """Whatever a reader may ever have seen was whole."""
+    """Whatever `main` or a tag ever was, a reader has seen it whole; what led to a merged request was never `main`."""
     found = hub.answers.shelf.get(NAME)
-    for commit in found.commits.values() if found else ():
-        assert whole(hub, commit), commit.title
+    for oid in found.history if found else ():
+        assert whole(hub, found.commits[oid]), found.commits[oid].title
 
 
 def released(hub: Rehearsal, tag: str, folder: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_release_is_published_and_again_nothing_is_sent(hub: Rehearsal, releas
     done = publish(Release(releases[0], NAME))
     assert done.sent == len([path for path in releases[0].rglob("*") if path.is_file()])
     released(hub, "v1.0", releases[0])
-    assert len(repository(hub).commits) == 2
+    assert len(repository(hub).history) == 2
     hub.requests.clear()
     again = publish(Release(releases[0], NAME))
     assert (again.sent, again.commit) == (0, done.commit) and writes(hub) == []
@@ -137,14 +137,45 @@ def test_files_of_others_stay_and_files_of_the_last_release_go(
     never_half(hub)
 
 
-def test_many_files_are_committed_data_first(
+def test_more_files_than_a_commit_bears_are_merged_at_once(
     hub: Rehearsal, releases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "COMMITTED_AT_ONCE", 2)
+    monkeypatch.setattr(publishing, "COMMITTED_AT_ONCE", 5)
     monkeypatch.setattr(publishing, "SENT_AT_ONCE", 2)
+    seen: list[set[str]] = []
+
+    def look() -> None:
+        kept = repository(hub)
+        seen.append({file.path for file in kept.commits[kept.branches[MAIN]].files})
+
+    hub.faults += [Fault("POST .*/commit/", 503, times=2, then=look), Fault("POST .*/merge", 500, then=look)]
     publish(Release(releases[0], NAME))
-    assert len(repository(hub).commits) > 3
+    assert seen == [set()] * 3 and sum("/merge" in one for one in hub.requests) == 2
     released(hub, "v1.0", releases[0])
+
+
+def test_another_card_is_published_and_the_tag_stays(
+    hub: Rehearsal, releases: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = publish(Release(releases[0], NAME))
+    folder = shutil.copytree(releases[0], tmp_path / "card")
+    with (folder / "README.md").open("a") as stream:
+        stream.write("One more sentence.\n")
+    again = publish(Release(folder, NAME))
+    assert (again.sent, again.commit) == (1, done.commit)
+    kept = repository(hub)
+    assert kept.tags == {"v1.0": done.commit} and kept.branches[MAIN] != done.commit
+    publish(Release(releases[1], NAME, tag="v2"))
+    now = repository(hub).branches
+    assert publish(Release(folder, NAME)).sent == 0 and repository(hub).branches == now
+
+
+def test_data_of_others_is_not_taken_for_ours(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
+    api = huggingface_hub.HfApi(endpoint=hub.endpoint)
+    api.create_repo(NAME, repo_type="dataset")
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="documents/a.txt", repo_id=NAME, repo_type="dataset")
+    with pytest.raises(GristmillError, match=r"has documents/a\.txt, which a reader would take"):
+        publish(Release(releases[0], NAME))
 
 
 @pytest.mark.parametrize(

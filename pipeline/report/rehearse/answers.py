@@ -54,6 +54,7 @@ class Answers:
             ("POST", "/contents/(?P<sha256>[0-9a-f]{64})/verify", self.stored),
             ("POST", f"{api}/commit/{revision}", self.commit),
             ("POST", f"{api}/tag/{revision}", self.tag),
+            ("GET", f"{api}/discussions", self.discussions),
             ("POST", rf"{api}/discussions/(?P<number>\d+)/merge", self.merge),
             ("POST", f"{api}/paths-info/{revision}", self.paths),
             ("GET", f"{api}/refs", self.refs),
@@ -157,8 +158,27 @@ class Answers:
         with self.shelf.lock:
             repository = self._repository(names, known)
             merged = repository.branches[f"refs/pr/{names['number']}"]
-            self.shelf.put(repository.model_copy(update={"branches": repository.branches | {MAIN: merged}}))
+            self.shelf.move(repository, MAIN, merged)
         return Answer.of({})
+
+    def discussions(self, names: dict[str, str], query: dict[str, str], body: Any, known: bool) -> Answer:
+        """Pull requests: open as long as `main` was never what they are."""
+        repository = self._repository(names, known)
+        found = [
+            {
+                "title": repository.commits[oid].title,
+                "num": int(branch.rpartition("/")[2]),
+                "author": {"name": "rehearsal"},
+                "createdAt": _EPOCH,
+                "status": "merged" if oid in repository.history else "open",
+                "repo": {"name": repository.name, "type": "dataset"},
+                "isPullRequest": True,
+            }
+            for branch, oid in repository.branches.items()
+            if branch.startswith("refs/")
+        ]
+        wanted = [one for one in found if query.get("status") in (None, "all", one["status"])]
+        return Answer.of({"discussions": wanted, "count": len(wanted), "start": 0})
 
     def paths(self, names: dict[str, str], query: dict[str, str], body: Any, known: bool) -> Answer:
         """Those of some paths that are there."""

@@ -41,7 +41,7 @@ class Commit(Record):
 
 
 class Repository(Record):
-    """One dataset: its settings, and what its branches (`main`, `refs/pr/1`) and tags point to."""
+    """One dataset: its settings, what branches (`main`, `refs/pr/1`) and tags point to, and what `main` ever was."""
 
     name: str
     private: bool = False
@@ -49,6 +49,7 @@ class Repository(Record):
     branches: dict[str, str] = {}
     tags: dict[str, str] = {}
     commits: dict[str, Commit] = {}
+    history: tuple[str, ...] = ()
 
     def at(self, revision: str) -> Commit | None:
         """The commit that a branch, a tag or an id names."""
@@ -75,19 +76,24 @@ class Shelf:
     def create(self, name: str, *, private: bool) -> Repository:
         """A new one, with an empty first commit."""
         first = Commit(oid=_oid(None, "initial commit", []), parent=None, title="initial commit", files=())
-        made = Repository(name=name, private=private, branches={MAIN: first.oid}, commits={first.oid: first})
-        self.put(made)
-        return made
+        return self.move(Repository(name=name, private=private, commits={first.oid: first}), MAIN, first.oid)
 
     def commit(self, repository: Repository, branch: str, title: str, files: dict[str, File]) -> Commit:
         """A commit of exactly these files on a branch."""
         ordered = tuple(files[path] for path in sorted(files))
         parent = repository.branches[branch]
         made = Commit(oid=_oid(parent, title, ordered), parent=parent, title=title, files=ordered)
-        branches = repository.branches | {branch: made.oid}
         commits = repository.commits | {made.oid: made}
-        self.put(repository.model_copy(update={"branches": branches, "commits": commits}))
+        self.move(repository.model_copy(update={"commits": commits}), branch, made.oid)
         return made
+
+    def move(self, repository: Repository, branch: str, oid: str) -> Repository:
+        """Let a branch be a commit."""
+        history = repository.history + ((oid,) if branch == MAIN else ())
+        branches = repository.branches | {branch: oid}
+        moved = repository.model_copy(update={"branches": branches, "history": history})
+        self.put(moved)
+        return moved
 
     def content(self, sha256: str) -> Path:
         """Where the bytes with this digest are, or would be."""
