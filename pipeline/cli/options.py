@@ -63,6 +63,16 @@ def run_options(
     return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine=engine, replace=replace)
 
 
+def start_workers(workers: int | None) -> None:
+    """Let worker processes be made ready beside what this one has to import: a command says so first of all."""
+    import os
+
+    from pipeline.run.executors import start_server
+
+    if (workers or os.cpu_count() or 1) > 1:
+        start_server()
+
+
 def planned(recipe: Path, sets: list[str] | None, limit: int | None, options: Options) -> Plan:
     """The plan of a recipe with its overrides."""
     from pipeline.run.plan import make_plan

@@ -23,6 +23,7 @@ from pipeline.cli.options import (
     run_options,
     shard_numbers,
     show,
+    start_workers,
 )
 
 
@@ -45,6 +46,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Build a corpus: documents, tokens, tokenizer, manifest and card. Run again, it goes on where it stopped."""
+    start_workers(workers)
     from rich.console import Console
 
     from pipeline.report import card as cards

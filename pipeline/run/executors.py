@@ -6,18 +6,24 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from typing import Protocol, TypeVar
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 ATTEMPTS = 3
+
+_FORKED = sys.platform == "linux"
+"""macOS has system libraries that abort in a forked process."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,16 @@ class Executor(Protocol):
         """
 
 
+def start_server() -> None:
+    """Begin to import what workers need, in a process that they will be forked from; wait for nothing.
+
+    Called before a command's own imports: the two then go on side by side. Without it, the first job waits.
+    """
+    if _FORKED:
+        _context()
+        forkserver.ensure_running()
+
+
 class Serial:
     """Everything in this process, in order."""
 
@@ -51,7 +67,9 @@ class Serial:
 
 
 class Processes:
-    """A pool of spawned processes on this machine (fork deadlocks with Polars); use as a context manager.
+    """A pool of processes on this machine, all forked from one that runs nothing; use as a context manager.
+
+    Forked from this one, they would deadlock with the threads of Polars. Where forking is not safe they are spawned.
 
     Left by an exception, Ctrl-C among them, it kills its workers: what they were writing is seen by nobody.
     """
@@ -101,9 +119,7 @@ class Processes:
     def _submit(self, fn: Callable[[J], R], job: J) -> Future[R | Failed]:
         if self._pool is None:
             self._others = set(multiprocessing.active_children())
-            self._pool = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), initializer=_start_worker
-            )
+            self._pool = ProcessPoolExecutor(self.workers, _context(), _start_worker, (dict(os.environ),))
         try:
             return self._pool.submit(_attempt, fn, job)
         except BrokenProcessPool:
@@ -126,8 +142,18 @@ def _attempt(fn: Callable[[J], R], job: J) -> R | Failed:
         return Failed(error)
 
 
-def _start_worker() -> None:
-    """One thread a worker, no answer to Ctrl-C (the parent's business), and no life without the parent."""
+def _context() -> BaseContext:
+    if not _FORKED:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.run.worker"])
+    return context
+
+
+def _start_worker(environment: dict[str, str]) -> None:
+    """The parent's variables, one thread, no answer to Ctrl-C (the parent's business), no life without the parent."""
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     import pyarrow as pa

@@ -42,9 +42,9 @@ def suggestion(word: str, known: list[str]) -> str:
 
 def _stages_of(module_name: str) -> list[type[Stage]]:
     module = importlib.import_module(module_name)
-    members = inspect.getmembers(module, inspect.isclass)
+    own = (member for _, member in sorted(vars(module).items()) if getattr(member, "__module__", "") == module_name)
     return [
         member
-        for _, member in members
-        if issubclass(member, Stage) and not inspect.isabstract(member) and member.__module__ == module_name
+        for member in own
+        if isinstance(member, type) and issubclass(member, Stage) and not inspect.isabstract(member)
     ]

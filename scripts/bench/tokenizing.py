@@ -54,11 +54,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=1, help="how often the prose is in the shards, under other ids")
     parser.add_argument("--peers", nargs="*", default=["datatrove", "datasets"])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--ours", nargs=2, metavar=("SHARDS", "OUT"), help="one run of ours; for the script itself")
     options = parser.parse_args()
-    if options.ours:
-        ours(Path(options.ours[0]), options.work / "tokenizer", Path(options.ours[1]), options.workers)
-        return
     shards, n_bytes, n_documents = prepare(options.prose, options.work, options.copies)
     runs: dict[str, list[dict[str, float]]] = {}
     for _ in range(options.rounds):
@@ -147,17 +143,6 @@ def run(name: str, shards: Path, options: argparse.Namespace) -> dict[str, float
 def adopt() -> None:
     """Become the parent of what a child leaves behind, so that its CPU seconds are counted (Linux)."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-
-
-def ours(shards: Path, tokenizer: Path, out: Path, workers: int) -> None:
-    """The packing sweep of a build, by its own code: receipts, digests and atomic renames included."""
-    stage = Pack(length=LENGTH)
-    sweep = PlannedSweep("pack", "", None, (Named("pack", stage),), None, "", {})
-    folder, files = SweepFolder(out), sorted(shards.glob("*.arrow"))
-    jobs = [ShardJob(i, sweep, folder, Place(), 256, shard=file, decision=tokenizer) for i, file in enumerate(files)]
-    with Processes(workers) as executor:
-        for _, receipt in executor.map(run_shard, jobs):
-            assert receipt.rows_out
 
 
 def parts(shards: Path, tokenizer: Path) -> dict[str, float]:

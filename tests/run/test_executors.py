@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.executors import ATTEMPTS, Failed, Processes, Serial
+from pipeline.run.executors import ATTEMPTS, Failed, Processes, Serial, start_server
 
 
 def square(job: int) -> int:
@@ -41,6 +41,24 @@ def test_serial_gives_results_and_failures() -> None:
 def test_processes_agree_with_serial() -> None:
     with Processes(2) as pool:
         assert sorted(pool.map(square, range(20))) == sorted(Serial().map(square, range(20)))
+
+
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@pytest.mark.slow
+def test_workers_have_the_variables_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_server()
+    monkeypatch.setenv("GRISTMILL_TRIED", "now")
+    with Processes(2) as pool:
+        assert dict(pool.map(variable, ["GRISTMILL_TRIED"])) == {"GRISTMILL_TRIED": "now"}
+
+
+def test_what_workers_are_forked_from_runs_no_thread_of_a_library() -> None:
+    told = "import sys, pipeline.run.worker; print({'polars', 'numba', 'torch', 'datasets'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.slow

@@ -17,8 +17,10 @@ two batches of 32 MiB at most.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,8 +60,12 @@ def on_device(path: Path, device: str) -> Engine | None:
 
 
 def has_cuda() -> bool:
-    """Whether numba-cuda is installed and finds a device."""
+    """Whether numba-cuda is installed and finds a device; without a driver it is not even imported."""
     if importlib.util.find_spec("numba_cuda") is None:
+        return False
+    try:
+        ctypes.CDLL(os.environ.get("NUMBA_CUDA_DRIVER", "libcuda.so.1"))
+    except OSError:
         return False
     from numba import cuda
 

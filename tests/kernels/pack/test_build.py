@@ -16,6 +16,7 @@ from pipeline.core.schema import documents
 from pipeline.core.stage import Decision
 from pipeline.kernels import pack
 from pipeline.kernels.pack.cpu import Cpu
+from pipeline.kernels.pack.lanes import Engine
 from pipeline.run.plan import make_plan
 from pipeline.run.recipe import load_recipe
 from pipeline.tokens.pack import Pack
@@ -41,8 +42,8 @@ def test_rows_are_the_same_wherever_text_is_tokenized(
     monkeypatch.setattr(pack, "has_cuda", lambda: True)
     monkeypatch.setattr(pack, "find", lambda name: Cpu)
     encoded: list[int] = []
-    encode = pack.lanes.Engine.encode
-    monkeypatch.setattr(pack.lanes.Engine, "encode", lambda *a: encoded.append(len(a[1])) or encode(*a))
+    encode = Engine.encode
+    monkeypatch.setattr(Engine, "encode", lambda *a: encoded.append(len(a[1])) or encode(*a))
     assert rows(folder, "auto") == on_library
     assert encoded
 
