@@ -53,7 +53,7 @@ class Encoder:
         """Ids of all texts (int32) and where each begins (int64, one more than texts); no token is added."""
         if self.fast is None:
             return self.encode_slowly(texts)
-        odd = [index for index, text in enumerate(texts) if not self.fast.takes(text)]
+        odd = self.fast.refused(texts)
         if not odd:
             return self.fast.encode(texts)
         parts: list[tuple[np.ndarray, np.ndarray]] = []

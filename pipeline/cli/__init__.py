@@ -21,6 +21,7 @@ for command in (
     *(corpora.peek, corpora.explain, corpora.card, corpora.pack, corpora.remove),
     *(releases.export, releases.publish, releases.rehearse, releases.prove, releases.verify, releases.diff),
     *(models.train, models.evaluate, validating.validate),
+    corpora.gc,
     *(scorers.train_ngram, scorers.train_classifier),
     *(about.stages, about.schema, about.doctor),
 ):

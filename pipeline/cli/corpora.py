@@ -71,18 +71,38 @@ def remove(
     corpus: Annotated[Path, typer.Option("--corpus", metavar="CORPUS", help="folder of a built corpus")],
     date: Annotated[str, typer.Option(help="date of the request, for the tombstones, such as 2026-11-24")],
     reason: Annotated[str, typer.Option(help="reason, for the tombstones")] = "taken down on request",
+    purge: Annotated[bool, typer.Option("--purge", help="also from the store: all that was ever removed")] = False,
     base: Annotated[Path, typer.Option(help="project folder that holds the answers of the card")] = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Take documents out of a finished corpus: text, tokens, counts and card; a tombstone stays for each."""
     from pipeline.report import card as cards
+    from pipeline.run import gc
     from pipeline.run import remove as removing
 
     stones = removing.remove(corpus, wanted, reason, date)
     if stones:
         cards.write_card(corpus, base)
-    nothing = "Nothing to do: all of them were removed before."
+    nothing = "Nothing to remove: all of them were removed before."
     said = f"{len(stones):,} documents removed; {corpus / removing.TOMBSTONES} names them." if stones else nothing
-    show(
-        stones, f"{said} The store beside the corpus still has the text: delete it if it may not stay.", as_json=as_json
-    )
+    if purge and (all_stones := removing.tombstones(corpus)):
+        freed = gc.purge(corpus, [stone.id for stone in all_stones.tombstones])
+        said += f" {len(freed.paths):,} files of the store had their text, and have it no more."
+        said += " The sources still do: the next build of this recipe reads them into the store again."
+    else:
+        said += " The store beside the corpus still has the text; the same command with --purge rids it of that."
+    show(stones, said, as_json=as_json)
+
+
+def gc(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="folder of the store, as builds were given with --root")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what no finished corpus of a root needs: sweeps of earlier recipes, and of builds that never ended."""
+    from pipeline.run import gc as collecting
+
+    freed = collecting.collect(root, dry_run=dry_run)
+    what = "would go" if dry_run else "deleted"
+    text = "\n".join([*freed.paths, f"{len(freed.paths):,} folders {what}, {freed.bytes / 1e6:,.1f} MB of files"])
+    show(freed, text, as_json=as_json)

@@ -7,6 +7,7 @@ loss masks, which document a token is from) follows from the pieces and is not s
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -113,15 +114,19 @@ class Tally:
     _seen: list[pa.RecordBatch] = field(default_factory=list)
     _used: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
-    def add(self, documents: pa.RecordBatch, split: np.ndarray, tokens: np.ndarray, sizes: np.ndarray) -> None:
-        """Documents with `id`, `text`, `source` and `lang`, the split and the number of tokens of each, and all ids."""
-        if len(self._used) < self.vocabulary:
-            self._used = np.zeros(self.vocabulary, dtype=bool)
-        self._used[tokens] = True
+    def add(self, documents: pa.RecordBatch, split: str, sizes: np.ndarray) -> None:
+        """Documents of a split, with `id`, `text`, `source` and `lang`, and the number of tokens of each."""
         columns = {name: documents.column(name) for name in ("id", "source", "lang")}
         size = pc.fill_null(pc.binary_length(documents.column("text")).cast(pa.int64()), 0)
-        split_names = pa.array(split, pa.string())
-        self._seen.append(pa.RecordBatch.from_pydict({**columns, "split": split_names, "tokens": sizes, "bytes": size}))
+        names = pa.array([split] * documents.num_rows, pa.string())
+        self._seen.append(pa.RecordBatch.from_pydict({**columns, "split": names, "tokens": sizes, "bytes": size}))
+
+    def use(self, ids: np.ndarray, besides: Iterable[tuple[int, int]]) -> None:
+        """All ids of rows; `besides` says which of them, and how often, are no token of a text."""
+        counts = np.bincount(ids, minlength=self.vocabulary)
+        for token, count in besides:
+            counts[token] -= count
+        self._used = counts > 0 if not len(self._used) else self._used | (counts > 0)
 
     def record(self) -> TokenTally:
         """All of it, for the receipt."""

@@ -27,16 +27,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.backends.tokenizer import FILE, load
-from pipeline.core.asset import Place
 from pipeline.core.packed import packed_schema, token_facts
 from pipeline.core.schema import DOCUMENT, conform, documents
 from pipeline.core.shards import TOKEN_LEVEL, ShardWriter, read_batches, read_table, rebatch, shard_name, write_table
 from pipeline.core.stage import Decision
-from pipeline.run.executors import Processes
-from pipeline.run.plan import PlannedSweep
-from pipeline.run.recipe import Named
-from pipeline.run.store import SweepFolder
-from pipeline.run.sweep import ShardJob, run_shard
 from pipeline.tokens.pack import Pack
 from pipeline.tokens.train_bpe import TrainBpe
 

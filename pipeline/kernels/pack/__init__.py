@@ -11,8 +11,10 @@ the table does not know is byte-pair encoded by other threads (`merge`), and the
 would move over 1,600 bytes a byte of text; `scripts/bench/gpu_pack.py` counts what this one moves, about 10 of memory
 and 15 to 25 of cache, and what an H100 should reach, which nobody has measured: copies over PCIe bound it, at 25 GB/s
 (gen 4) or 55 (gen 5), closely before the instructions of `walk`. Behind that stand storage and decompression: a GPU
-pays where the cores of the host are busy. Each process takes 25 bytes of device memory a byte of text on its way, in
-two batches of 32 MiB at most.
+pays where the cores of the host are busy. In a build, text goes to the device in slabs of 128 MiB, copied and worked on
+in two batches of 32 MiB; ids wait there until their window is packed, and only rows come back. Each process takes 25
+bytes of device memory a byte of text in a batch, 4 a token that waits, twice that when a window is packed, and 18 a
+token of the rows on their way.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,14 @@ class Cpu:
     def __init__(self) -> None:
         self._held: dict[str, np.ndarray] = {}
 
-    def room(self, name: str, n: int, dtype: Any) -> np.ndarray:
-        """Memory for `n` under a name, its content undefined; the same name later gives the same memory."""
+    def room(self, name: str, n: int, dtype: Any, keep: int = 0) -> np.ndarray:
+        """Memory for `n` under a name, undefined beyond the first `keep`; the same name later gives the same memory."""
         held = self._held.get(name)
         if held is None or len(held) < n:
-            held = self._held[name] = np.empty(n, dtype=dtype)
+            more = np.empty(n if held is None else max(n, 2 * keep), dtype=dtype)
+            if held is not None:
+                more[:keep] = held[:keep]
+            held = self._held[name] = more
         return held[:n]
 
     def put(self, name: str, source: np.ndarray) -> np.ndarray:
@@ -36,7 +40,15 @@ class Cpu:
 
     def get(self, name: str, n: int) -> np.ndarray:
         """A copy of the first `n` under a name, when everything before it is done."""
-        return self._held[name][:n].copy()
+        return self.fetch(name, n)()
+
+    def fetch(self, name: str, n: int) -> Callable[[], np.ndarray]:
+        """Begin to copy the first `n` under a name; what is returned waits for them."""
+        return self._held[name][:n].copy
+
+    def move(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Copy from place to place on the device."""
+        target[:] = source
 
     def launch(self, name: str, n: int, *args: Any) -> None:
         """Run `n` threads of a kernel, in the order of launches."""

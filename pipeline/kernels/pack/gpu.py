@@ -37,11 +37,15 @@ class Cuda:
         self._held: dict[str, Any] = {}
         self._staged: dict[str, np.ndarray] = {}
 
-    def room(self, name: str, n: int, dtype: Any) -> Any:
-        """Memory for `n`, at least 1, under a name, content undefined; the same name later gives the same memory."""
+    def room(self, name: str, n: int, dtype: Any, keep: int = 0) -> Any:
+        """Memory for `n`, at least 1, under a name, undefined beyond the first `keep`; later the same memory again."""
         held = self._held.get(name)
         if held is None or len(held) < n:
-            held = self._held[name] = cuda.device_array(max(n, 1), dtype=dtype, stream=self._stream)
+            more = cuda.device_array(max(n, 2 * keep, 1), dtype=dtype, stream=self._stream)
+            if held is not None and keep:
+                more[:keep].copy_to_device(held[:keep], stream=self._stream)
+                self.wait()
+            held = self._held[name] = more
         return held[: max(n, 1)]
 
     def put(self, name: str, source: np.ndarray) -> Any:
@@ -55,12 +59,24 @@ class Cuda:
 
     def get(self, name: str, n: int) -> np.ndarray:
         """A copy of the first `n` under a name, when everything before it is done."""
+        return self.fetch(name, n)()
+
+    def fetch(self, name: str, n: int) -> Callable[[], np.ndarray]:
+        """Begin to copy the first `n` under a name; what is returned waits for them."""
         held = self._held[name]
         staged = self._staging(name, n, held.dtype)
         if n:
             held[:n].copy_to_host(staged, stream=self._stream)
-        self.wait()
-        return staged.copy()
+
+        def fetched() -> np.ndarray:
+            self.wait()
+            return staged.copy()
+
+        return fetched
+
+    def move(self, source: Any, target: Any) -> None:
+        """Copy from place to place on the device."""
+        target.copy_to_device(source, stream=self._stream)
 
     def launch(self, name: str, n: int, *args: Any) -> None:
         """Run `n` threads of a kernel, in the order of launches."""

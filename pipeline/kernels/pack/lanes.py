@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from pipeline.core.errors import GristmillError
 from pipeline.kernels.pack import scalar
+from pipeline.kernels.pack.plan import Fit, Plan, lay
 from pipeline.kernels.pack.tables import SLOTS, Known, Rules, classes, read_rules
 
 SEGMENT = 256
@@ -28,9 +29,6 @@ LANES = 2
 
 SLACK = 4
 """Bytes after the text that a broken last character may be read into."""
-
-Fit = Callable[[np.ndarray, int], Sequence[int] | np.ndarray]
-"""A packing plan: the row of each piece, given the sizes of the pieces and the length of a row."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Engine:
         """Ids of all texts (int32) and where each begins (int64, one more than texts); null is an empty text."""
         ids: list[np.ndarray] = []
         sizes: list[np.ndarray] = []
-        for lane in self._through(texts):
+        for lane in self.through(texts):
             ids.append(lane.device.get("ids", lane.n_tokens))
             sizes.append(np.diff(lane.device.get("offsets", lane.n_documents + 1)))
         offsets = np.zeros(len(texts) + 1, dtype=np.int64)
@@ -85,32 +83,21 @@ class Engine:
             np.cumsum(np.concatenate(sizes), out=offsets[1:])
         return np.concatenate(ids) if ids else np.empty(0, dtype=np.int32), offsets
 
+    def window(self) -> Window:
+        """Room for documents whose ids stay on the device until they are packed."""
+        return Window(self, self._open)
+
     def blocks(self, texts: pa.LargeStringArray, fit: Fit, length: int, *, end: int, pad: int) -> Blocks:
         """One window of documents, each with the token `end` after it, packed by `fit` without leaving the device.
 
-        Only the lengths of documents are read by the host. Takes about 40 bytes of device memory a byte of text.
+        Only the lengths of documents are read by the host.
         """
-        lane = _Lane(self._open(), self._segment, self._fixed)
-        lane.submit(*buffers(texts))
-        lane.finish(self._long)
-        device = lane.device
-        plan = lay(device.get("offsets", lane.n_documents + 1), fit, length)
-        n = plan.n_rows * length
-        made = Blocks(
-            n_rows=plan.n_rows,
-            length=length,
-            ids=device.room("blocks", n, np.int32),
-            positions=device.room("positions", n, np.int32),
-            mask=device.room("mask", n, np.uint8),
-            boundaries=device.put("boundaries", plan.boundaries),
-        )
-        sources, finishes = device.put("sources", plan.sources), device.put("finishes", plan.finishes)
-        ids = device.room("ids", lane.n_tokens, np.int32)
-        device.launch("fill", n, ids, made.boundaries, sources, finishes, end, pad, made.ids, made.positions, made.mask)
+        window, device = self.window(), self._open()
+        made = window.blocks(device, lay(window.add(texts), fit, length), length, end=end, pad=pad)
         device.wait()
         return made
 
-    def _through(self, texts: pa.LargeStringArray) -> Iterator[_Lane]:
+    def through(self, texts: pa.LargeStringArray) -> Iterator[_Lane]:
         """Each batch, done, in its order; the next one is already on its way."""
         text, bounds = buffers(texts)
         free, busy = deque(self._lanes), deque[_Lane]()
@@ -149,6 +136,68 @@ class Engine:
             word = "".join(alphabet[byte] for byte in piece)
             unique[piece] = [token.id for token in self._host.model.tokenize(word)]
         return [unique[piece] for piece in pieces]
+
+
+class Window:
+    """Ids of documents, one after the other, on the device; the ends of documents are not among them.
+
+    Takes 4 bytes of device memory a token, twice that for a moment, and 9 a token of the rows that are laid out.
+    """
+
+    def __init__(self, engine: Engine, device: Callable[[], Any]) -> None:
+        self._engine = engine
+        self._device = device()
+        self._rows = deque([device() for _ in range(LANES)])
+        self._names = deque(["held", "spare"])
+        self._n = 0
+
+    def add(self, texts: pa.LargeStringArray) -> np.ndarray:
+        """Encode and keep; the number of tokens of each text (int64)."""
+        sizes = [np.empty(0, dtype=np.int64)]
+        for lane in self._engine.through(texts):
+            held = self._device.room(self._names[0], self._n + lane.n_tokens, np.int32, keep=self._n)
+            if lane.n_tokens:
+                found = lane.device.room("ids", lane.n_tokens, np.int32)
+                lane.device.move(found, held[self._n : self._n + lane.n_tokens])
+            self._n += lane.n_tokens
+            sizes.append(np.diff(lane.device.get("offsets", lane.n_documents + 1)))
+        return np.concatenate(sizes)
+
+    def fill(self, plan: Plan, length: int, *, end: int, pad: int) -> Callable[[], np.ndarray]:
+        """Begin to lay out rows and to copy their ids to the host; what is returned waits for them.
+
+        `LANES` can be begun before the first is taken.
+        """
+        self._rows.rotate(1)
+        self.blocks(self._rows[0], plan, length, end=end, pad=pad)
+        fetched: Callable[[], np.ndarray] = self._rows[0].fetch("blocks", plan.n_rows * length)
+        return fetched
+
+    def blocks(self, device: Any, plan: Plan, length: int, *, end: int, pad: int) -> Blocks:
+        """The rows of a plan over these ids, in memory of `device` until the next ones are laid out there."""
+        n = plan.n_rows * length
+        made = Blocks(
+            n_rows=plan.n_rows,
+            length=length,
+            ids=device.room("blocks", n, np.int32),
+            positions=device.room("positions", n, np.int32),
+            mask=device.room("mask", n, np.uint8),
+            boundaries=device.put("boundaries", plan.boundaries),
+        )
+        sources, finishes = device.put("sources", plan.sources), device.put("finishes", plan.finishes)
+        ids = self._device.room(self._names[0], self._n, np.int32, keep=self._n)
+        device.launch("fill", n, ids, made.boundaries, sources, finishes, end, pad, made.ids, made.positions, made.mask)
+        return made
+
+    def forget(self, n: int) -> None:
+        """Drop the first `n` ids; a plan counts from what is the first then."""
+        left = self._n - n
+        if left and n:
+            held = self._device.room(self._names[0], self._n, np.int32, keep=self._n)
+            self._device.move(held[n : self._n], self._device.room(self._names[1], left, np.int32))
+            self._device.wait()
+            self._names.rotate(1)
+        self._n = left
 
 
 @dataclass(frozen=True)
@@ -256,43 +305,6 @@ class _Lane:
         """Launch with arrays given by their names."""
         named = ([self._room[name] for name in arg.split()] if isinstance(arg, str) else [arg] for arg in args)
         self.device.launch(kernel, n, *(value for values in named for value in values))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Rows as stretches: stretch k goes from `boundaries[k]` to the next and holds the tokens from `sources[k]` on.
-
-    A source of -1 is padding. `finishes[k]` is where the tokens of the stretch's document end.
-    """
-
-    n_rows: int
-    boundaries: np.ndarray
-    sources: np.ndarray
-    finishes: np.ndarray
-
-
-def lay(offsets: np.ndarray, fit: Fit, length: int) -> Plan:
-    """Cut documents (each one token longer, by its end) into pieces of a row at most, and lay the rows out by `fit`."""
-    sizes = np.diff(offsets) + 1
-    n_pieces = -(-sizes // length)
-    document = np.repeat(np.arange(len(sizes)), n_pieces)
-    number = np.arange(len(document)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
-    taken = np.minimum(length, sizes[document] - number * length)
-    rows = np.asarray(fit(taken, length), dtype=np.int64)
-    n_rows = int(rows.max(initial=-1)) + 1
-    free = length - np.bincount(rows, weights=taken, minlength=n_rows).astype(np.int64)
-    padded = np.flatnonzero(free)
-    order = np.argsort(np.concatenate([rows, padded]), kind="stable")
-    boundaries = np.cumsum(np.concatenate([[0], np.concatenate([taken, free[padded]])[order]]))
-    if boundaries[-1] >= 1 << 31:
-        raise GristmillError(f"a window of {boundaries[-1]:,} tokens: at most 2^31 - 1 can be packed at once")
-    none = np.full(len(padded), -1, dtype=np.int64)
-    return Plan(
-        n_rows=n_rows,
-        boundaries=boundaries.astype(np.int32),
-        sources=np.concatenate([offsets[document] + number * length, none])[order],
-        finishes=np.concatenate([offsets[document + 1], none])[order],
-    )
 
 
 def buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -16,36 +17,42 @@ from pipeline.core.schema import documents
 from pipeline.core.stage import Decision
 from pipeline.kernels import pack
 from pipeline.kernels.pack.cpu import Cpu
-from pipeline.kernels.pack.lanes import Engine
+from pipeline.kernels.pack.lanes import Window
 from pipeline.run.plan import make_plan
 from pipeline.run.recipe import load_recipe
+from pipeline.tokens import pack as packing
 from pipeline.tokens.pack import Pack
 from tests import projects
 from tests.kernels.pack.conftest import TEXT
 
 
-def rows(folder: Path, device: str) -> list[tuple[str, pa.RecordBatch]]:
+def rows(stage: Pack, folder: Path, device: str) -> dict[str, pa.Table]:
     texts = [TEXT, "", None, *(f"{TEXT} number {n}" for n in range(40))]
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        yield documents([{"id": f"doc-{index}", "text": text} for index, text in enumerate(texts)])
-
+    batch = documents([{"id": f"doc-{index}", "text": text} for index, text in enumerate(texts)])
     with Place(device=device).active():
-        return list(Pack(length=64, holdout=0.2).reshape(batches(), Decision(folder)))
+        made = list(stage.reshape((batch.slice(at, 5) for at in range(0, batch.num_rows, 5)), Decision(folder)))
+    return {
+        split: pa.Table.from_batches([rows for name, rows in made if name == split]).combine_chunks()
+        for split in stage.splits
+    }
 
 
-def test_rows_are_the_same_wherever_text_is_tokenized(
-    tokenizers: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("strategy", ["best_fit", "concat", "none"])
+def test_rows_are_made_on_the_device_and_are_the_same(
+    tokenizers: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, strategy: Any
 ) -> None:
     folder = tokenizers("llama3").parent
-    on_library = rows(folder, "cpu")
+    stage = Pack(length=64, strategy=strategy, holdout=0.2, window=9)
+    monkeypatch.setattr(packing, "OUT_TOKENS", 300)
+    on_library = rows(stage, folder, "cpu")
     monkeypatch.setattr(pack, "has_cuda", lambda: True)
     monkeypatch.setattr(pack, "find", lambda name: Cpu)
-    encoded: list[int] = []
-    encode = Engine.encode
-    monkeypatch.setattr(Engine, "encode", lambda *a: encoded.append(len(a[1])) or encode(*a))
-    assert rows(folder, "auto") == on_library
-    assert encoded
+    monkeypatch.setattr(packing, "SLAB_BYTES", 4000)
+    slabs: list[int] = []
+    add = Window.add
+    monkeypatch.setattr(Window, "add", lambda self, texts: slabs.append(len(texts)) or add(self, texts))
+    assert rows(stage, folder, "auto") == on_library
+    assert sum(slabs) == 43 and max(slabs) > 9
 
 
 def test_asking_for_a_gpu_that_is_not_there_ends_before_anything_is_read(

@@ -18,11 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.backends.tokenizer import load
 from pipeline.kernels import pack
 from pipeline.kernels.pack.check import first_difference, load_oracle, samples
 from pipeline.kernels.pack.cpu import Cpu
 from pipeline.kernels.pack.lanes import Engine
-from pipeline.tokens.pack import fit
+from pipeline.kernels.pack.plan import lay
+from pipeline.tokens.fit import fit
+from pipeline.tokens.window import Host
 from tests.kernels.pack.conftest import TEXT
 from tests.kernels.pack.test_engine import column, random_texts
 
@@ -35,10 +38,12 @@ SIMULATED = """
 import json, sys, warnings
 warnings.filterwarnings("ignore", "overflow", RuntimeWarning)
 from pathlib import Path
+import numpy as np
 import pyarrow as pa
 from pipeline.kernels.pack.gpu import Cuda
 from pipeline.kernels.pack.lanes import Engine
-from pipeline.tokens.pack import fit
+from pipeline.kernels.pack.plan import lay
+from pipeline.tokens.fit import fit
 
 class Small(Cuda):
     threads, least_blocks, workers = 32, 1, 32
@@ -49,7 +54,14 @@ engine.encode(pa.array(["", None], pa.large_string()))
 ids, offsets = engine.encode(texts)
 blocks = engine.blocks(texts.slice(0, 1), fit, 32, end=1, pad=2)
 rows = [array.copy_to_host().tolist() for array in (blocks.ids, blocks.positions, blocks.mask, blocks.boundaries)]
-print(json.dumps([ids.tolist(), offsets.tolist(), rows]))
+window = engine.window()
+sizes = np.concatenate([window.add(texts.slice(at, 1)) for at in (0, 2, 4)])
+begun = [window.fill(lay(sizes[:2], fit, 32), 32, end=1, pad=2)]
+begun += [window.fill(lay(sizes, fit, 48), 48, end=1, pad=2)]
+filled = [ids.tolist() for ids in (begun[0](), begun[1]())]
+window.forget(int(sizes[:2].sum()))
+filled += [window.fill(lay(sizes[2:], fit, 32), 32, end=1, pad=2)().tolist()]
+print(json.dumps([ids.tolist(), offsets.tolist(), rows, filled]))
 """
 
 
@@ -70,7 +82,13 @@ def test_the_simulated_grid_gives_what_the_loops_give(tokenizers: Made) -> None:
     ids, offsets = engine.encode(column(texts))
     blocks = engine.blocks(column(texts[:1]), fit, 32, end=1, pad=2)
     rows = [array.tolist() for array in (blocks.ids, blocks.positions, blocks.mask, blocks.boundaries)]
-    assert json.loads(done.stdout) == [ids.tolist(), offsets.tolist(), rows]
+    host = Host(load(path))
+    sizes = host.add(column([texts[at] for at in (0, 2, 4)]))
+    plans = [(lay(sizes[:2], fit, 32), 32), (lay(sizes, fit, 48), 48)]
+    filled = [host.fill(plan, length, end=1, pad=2)().tolist() for plan, length in plans]
+    host.forget(int(sizes[:2].sum()))
+    filled.append(host.fill(lay(sizes[2:], fit, 32), 32, end=1, pad=2)().tolist())
+    assert json.loads(done.stdout) == [ids.tolist(), offsets.tolist(), rows, filled]
     assert first_difference(engine, load_oracle(path), texts) is None
 
 

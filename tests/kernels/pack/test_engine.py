@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.backends.tokenizer import load
 from pipeline.core.errors import GristmillError
 from pipeline.kernels import pack
 from pipeline.kernels.pack import scalar
 from pipeline.kernels.pack.check import ATOMS, Differs, check, first_difference, load_oracle, samples
 from pipeline.kernels.pack.cpu import Cpu
 from pipeline.kernels.pack.lanes import Engine
+from pipeline.kernels.pack.plan import lay
 from pipeline.kernels.pack.tables import Unsupported, read_rules
-from pipeline.tokens.pack import fit
+from pipeline.tokens.fit import fit
+from pipeline.tokens.window import Host
 from tests.kernels.pack.conftest import TEXT, WRITINGS, change
 
 Made = Callable[[str], Path]
@@ -115,6 +118,23 @@ def test_rows_are_packed_where_the_tokens_are(tokenizers: Made) -> None:
     assert blocks.positions.tolist() == positions
     assert blocks.mask.astype(bool).tolist() == mask
     assert blocks.boundaries.tolist() == boundaries
+
+
+def test_what_waits_on_the_device_is_what_waits_on_the_host(tokenizers: Made) -> None:
+    path, length, chance = tokenizers("gpt2"), 32, random.Random(4)
+    on_device, on_host = Engine(path, Cpu, batch_bytes=500).window(), Host(load(path))
+    sizes: list[int] = []
+    for _ in range(12):
+        texts = column([TEXT[: chance.randint(0, 90)] * chance.randint(0, 4) for _ in range(chance.randint(0, 5))])
+        found = [tokens.add(texts).tolist() for tokens in (on_device, on_host)]
+        assert found[0] == found[1]
+        sizes += found[0]
+        plan = lay(np.array(sizes[: len(sizes) // 2], dtype=np.int64), fit, length)
+        filled = [tokens.fill(plan, length, end=7, pad=9)() for tokens in (on_device, on_host)]
+        assert np.array_equal(filled[0], filled[1]) and len(filled[0]) == plan.n_rows * length
+        for tokens in (on_device, on_host):
+            tokens.forget(sum(sizes[: len(sizes) // 2]))
+        sizes = sizes[len(sizes) // 2 :]
 
 
 REFUSED: dict[str, Callable[[dict], object]] = {
