@@ -104,3 +104,21 @@ def batch(texts: tuple[tuple[str, str | None], ...] = TEXTS) -> pa.RecordBatch:
 def edges() -> pa.RecordBatch:
     """The awkward texts, without a language."""
     return batch(tuple((text, None) for text in EDGES))
+
+
+ADVERSARIAL = (
+    "👩\u200d👩\u200d👧\u200d👦🏳️\u200d🌈🇧🇪👍🏽" * 50,
+    "Z̷͓̈́a̶l̵̇g̸o" * 100 + "\u0301" * 5000,
+    r"\ud83d\ude42 \ud800 \udfff \uFFFE " * 40,
+    "word " * 200_000,
+    "x" * 1_000_000,
+    "磨坊主磨麦子" * 60_000,
+    "1234567890" * 1000 + " 12 345 6789 0" * 300,
+    "I'm you're HE'LL it'S don't 'tis '' 's's 'sſ I’m" * 20,
+    "line\r\nline\r\n\r\n\n\r \r\n\t\r\n  \n x\r",
+    " \u2003\u00a0\u3000\t\x0b\x0c\x1c\x85\u2028 a  b   c    ",
+    "<|endoftext|><|endoftext|> x<|endoftext|>y <|end of text|>",
+    "\x00\x01\x7f\u0080\ufeff\ufffe\uffff\U0010ffff",
+)
+"""What separates tokenizers: emoji sequences, combining marks, surrogates escaped, lines of a megabyte, runs of digits,
+contractions, line ends, white space, names of special tokens, controls."""

@@ -216,6 +216,9 @@ def test_remove_takes_a_document_out_of_text_tokens_and_card(tmp_path: Path) -> 
     assert "`taken_down` 1" in (corpus / "README.md").read_text()
     assert name in (corpus / "removed.json").read_text()
     assert "Nothing to do" in run("remove", name, "--corpus", corpus, "--date", "2026-11-25").output
+    purged = run("remove", name, "--corpus", corpus, "--date", "2026-11-25", "--purge").output
+    assert "files of the store had their text, and have it no more" in purged
+    assert "0 folders would go" in run("gc", tmp_path / "out", "--dry-run").output
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def remove(
     stones = removing.remove(corpus, wanted, reason, date)
     if stones:
         cards.write_card(corpus, base)
-    nothing = "Nothing to remove: all of them were removed before."
+    nothing = "Nothing to do: all of them were removed before."
     said = f"{len(stones):,} documents removed; {corpus / removing.TOMBSTONES} names them." if stones else nothing
     if purge and (all_stones := removing.tombstones(corpus)):
         freed = gc.purge(corpus, [stone.id for stone in all_stones.tombstones])

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import gzip
-import json
-import os
 import random
 import sys
 from collections.abc import Sequence
@@ -16,6 +13,7 @@ import pytest
 from pipeline.backends import fast_tokenizer
 from pipeline.backends.fast_tokenizer import ATOMS, FOLDED, fast, sample
 from pipeline.backends.tokenizer import Encoder, load, store
+from tests.samples import ADVERSARIAL
 
 CONTRACTION = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -68,24 +66,7 @@ def test_the_fast_engine_is_used_and_named(encoder: Encoder) -> None:
     assert encoder.fast is not None and encoder.engine.startswith("fastokens 0.3.")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "👩\u200d👩\u200d👧\u200d👦🏳️\u200d🌈🇧🇪👍🏽" * 50,
-        "Z̷͓̈́a̶l̵̇g̸o" * 100 + "\u0301" * 5000,
-        r"\ud83d\ude42 \ud800 \udfff \uFFFE " * 40,
-        "word " * 200_000,
-        "x" * 1_000_000,
-        "磨坊主磨麦子" * 60_000,
-        "1234567890" * 1000 + " 12 345 6789 0" * 300,
-        "I'm you're HE'LL it'S don't 'tis '' 's's 'sſ I’m" * 20,
-        "line\r\nline\r\n\r\n\n\r \r\n\t\r\n  \n x\r",
-        " \u2003\u00a0\u3000\t\x0b\x0c\x1c\x85\u2028 a  b   c    ",
-        "<|endoftext|><|endoftext|> x<|endoftext|>y <|end of text|>",
-        "\x00\x01\x7f\u0080\ufeff\ufffe\uffff\U0010ffff",
-    ],
-    ids=lambda text: ascii(text[:8]),
-)
+@pytest.mark.parametrize("text", ADVERSARIAL, ids=lambda text: ascii(text[:8]))
 def test_adversarial_text_has_the_ids_of_the_oracle(encoder: Encoder, text: str) -> None:
     same(encoder, [text, "", text[: len(text) // 2], f" {text}"])
     assert encoder.end not in encoder.encode([text])[0]
@@ -165,21 +146,3 @@ def test_every_code_point_in_seven_contexts(encoder: Encoder) -> None:
     texts = [f"{x}a{x} {x}\n'{x} 1{x} {x}{x}\n{x}" for x in letters]
     for start in range(0, len(texts), 20_000):
         same(encoder, texts[start : start + 20_000])
-
-
-@pytest.mark.slow
-def test_the_prose_of_all_languages(tmp_path: Path) -> None:
-    data = os.environ.get("GRISTMILL_DATA")
-    if not data or not (Path(data) / "prose").is_dir():
-        pytest.skip("GRISTMILL_DATA names no folder with prose/*.jsonl.gz")
-    shelves = {
-        path.name: [json.loads(line)["text"] for line in gzip.decompress(path.read_bytes()).splitlines()]
-        for path in sorted((Path(data) / "prose").glob("*.jsonl.gz"))
-    }
-    encoders = [
-        trained(tmp_path / name, pattern, [text for texts in shelves.values() for text in texts[::40]])
-        for name, pattern in (("gpt2", None), ("llama3", CONTRACTION))
-    ]
-    for name, texts in shelves.items():
-        for encoder in encoders:
-            same(encoder, texts if name != "en.jsonl.gz" else texts[::3])

@@ -23,6 +23,7 @@ from pipeline.kernels.pack.tables import Unsupported, read_rules
 from pipeline.tokens.fit import fit
 from pipeline.tokens.window import Host
 from tests.kernels.pack.conftest import TEXT, WRITINGS, change
+from tests.samples import ADVERSARIAL
 
 Made = Callable[[str], Path]
 OTHER_WORDS = "a gristmill, zzz zzzz" + " " * 21 + "x" + "=" * 40 + "= " + "=" * 40
@@ -207,6 +208,14 @@ def random_texts(n: int) -> list[str]:
         else:
             texts.append("".join(map(chr, chance.choices(common if index % 4 else points, k=chance.randint(0, 25)))))
     return texts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ADVERSARIAL, ids=lambda text: ascii(text[:8]))
+@pytest.mark.parametrize("writing", WRITINGS[:2])
+def test_adversarial_text_has_the_ids_of_tokenizers(tokenizers: Made, writing: str, text: str) -> None:
+    path = tokenizers(writing)
+    exact(Engine(path, Cpu), path, [text, "", text[: len(text) // 2], f" {text}"])
 
 
 @pytest.mark.slow
