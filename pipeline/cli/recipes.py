@@ -46,12 +46,13 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Build a corpus: documents, tokens, tokenizer, manifest and card. Run again, it goes on where it stopped."""
-    start_workers(workers)
+    if engine == "processes":
+        start_workers(workers)
     from rich.console import Console
 
     from pipeline.report import card as cards
     from pipeline.report import funnel
-    from pipeline.run import engine
+    from pipeline.run import engine as building
     from pipeline.run.progress import Bars, Lines, Quiet
 
     options = run_options(
@@ -72,7 +73,7 @@ def build(
     listener = Quiet() if as_json else Bars(console) if console.is_terminal else Lines(console)
     with listener if isinstance(listener, Bars) else nullcontext():
         if shards is not None:
-            share = engine.build_share(plan, options, listener, shard_numbers(shards))
+            share = building.build_share(plan, options, listener, shard_numbers(shards))
             left = (
                 f"{share.left} shards of the sweep {share.sweep} are left to others; when they are done, run this again"
             )
@@ -83,7 +84,7 @@ def build(
             )
             show(share, f"{share.worked} done here. {rest}.", as_json=as_json)
             return
-        built = engine.build(plan, options, listener)
+        built = building.build(plan, options, listener)
     cards.write_card(built.folder, plan.recipe.base)
     if as_json:
         print(json.dumps({"folder": str(built.folder), "worked": built.worked, "digest": built.manifest.digest}))
