@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.backends.deaf_tokenizer import deaf
 from pipeline.backends.fast_tokenizer import Fast, fast
 from pipeline.core.errors import GristmillError
 from pipeline.core.shards import write_text
@@ -127,18 +128,20 @@ def _load(path: Path, stamp: tuple[int, int], config_stamp: tuple[int, int] | No
     tokenizer.no_padding()
     if getattr(tokenizer.model, "dropout", None):
         tokenizer.model.dropout = None
-    twin, engine = fast(tokenizer)
-    if twin is None and multiprocessing.parent_process() is None:
-        print(f"note: {path} is encoded by {engine}", file=sys.stderr)
     encoder = Encoder(
         tokenizer=tokenizer,
         end=_id(path, tokenizer, end),
         pad=_id(path, tokenizer, config.get("pad_token") or end),
         size=tokenizer.get_vocab_size(with_added_tokens=True),
-        fast=twin,
-        engine=engine,
     )
-    _refuse_injection(path, encoder, end)
+    control = _control_tokens(tokenizer) | {encoder.end: end}
+    encoder = _quickened(encoder)
+    if spelled := _spelled(encoder, control):
+        encoder = _deafened(path, encoder, spelled)
+        if still := _spelled(encoder, control):
+            raise _injected(path, still[0])
+    if encoder.fast is None and multiprocessing.parent_process() is None:
+        print(f"note: {path} is encoded by {encoder.engine}", file=sys.stderr)
     return encoder
 
 
@@ -167,15 +170,39 @@ def _id(path: Path, tokenizer: Tokenizer, token: str) -> int:
     return int(found)
 
 
-def _refuse_injection(path: Path, encoder: Encoder, end: str) -> None:
-    """A page that spells out a special token may not get it: Unigram models, and tokens not marked special, do that."""
-    added = encoder.tokenizer.get_added_tokens_decoder()
-    names = {index: token.content for index, token in added.items() if token.special} | {encoder.end: end}
-    unknown = getattr(encoder.tokenizer.model, "unk_token", None)
-    for index, name in names.items():
+def _quickened(encoder: Encoder) -> Encoder:
+    twin, engine = fast(encoder.tokenizer)
+    return replace(encoder, fast=twin, engine=engine)
+
+
+def _deafened(path: Path, encoder: Encoder, names: list[str]) -> Encoder:
+    try:
+        return _quickened(replace(encoder, tokenizer=deaf(encoder.tokenizer, names)))
+    except Exception as error:  # as in `_parse`: here a merge that makes the name of a control token
+        raise _injected(path, names[0]) from error
+
+
+def _injected(path: Path, name: str) -> GristmillError:
+    return GristmillError(f"{path}: a text that contains {name!r} would get the token {name!r}; mark it special")
+
+
+def _control_tokens(tokenizer: Tokenizer) -> dict[int, str]:
+    """The special tokens by id, but for the one that stands for what is unknown, which any text may get."""
+    names = {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    if hasattr(tokenizer.model, "unk_token"):
+        return {index: name for index, name in names.items() if name != tokenizer.model.unk_token}
+    names.pop(json.loads(tokenizer.to_str())["model"].get("unk_id"), None)
+    return names
+
+
+def _spelled(encoder: Encoder, control: dict[int, str]) -> list[str]:
+    """The control tokens that a page could get by spelling them out."""
+    found = []
+    for index, name in control.items():
         ids, _ = encoder.encode([name, f"a {name} b", f"a{name}b"])
-        if name != unknown and index in ids:
-            raise GristmillError(f"{path}: a text that contains {name!r} would get the token {name!r}; mark it special")
+        if index in ids:
+            found.append(name)
+    return found
 
 
 def _groups(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -76,11 +76,22 @@ def test_text_cannot_spell_a_special_token(encoder: Encoder) -> None:
     assert encoder.end not in ids
 
 
-def test_a_tokenizer_that_lets_text_spell_its_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GristmillError, match="mark it special"):
-        store(tmp_path, byte_level(special=False))
-    with pytest.raises(GristmillError, match="would get the token"):
-        store(tmp_path, small({"<unk>": 0, "<|endoftext|>": 1, "a": 2}))
+@pytest.mark.parametrize(
+    "content",
+    [byte_level(special=False), small({"<unk>": 0, "<|endoftext|>": 1, "a": 2})],
+    ids=["not marked special", "a word like any other"],
+)
+def test_a_tokenizer_whose_model_finds_its_end_in_a_text_is_made_deaf_to_it(tmp_path: Path, content: str) -> None:
+    encoder = store(tmp_path, content)
+    ids, _ = encoder.encode(["a <|endoftext|> a", "<|endoftext|>", "a"])
+    assert encoder.end not in ids and len(ids) >= 4
+    assert (tmp_path / "tokenizer.json").read_text() == content
+
+
+def test_a_tokenizer_that_merges_text_into_its_end_is_refused(tmp_path: Path) -> None:
+    data = json.loads(byte_level())
+    with pytest.raises(GristmillError, match="would get the token 'aa'; mark it special"):
+        store(tmp_path, json.dumps(data), end="aa")
 
 
 def test_settings_made_for_inference_do_not_reach_the_corpus(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from pipeline.backends.tokenizer import load
 from pipeline.core.asset import Place
 from pipeline.core.errors import GristmillError
+from pipeline.core.packed import token_facts
 from pipeline.core.schema import documents
 from pipeline.core.stage import Decision, Sketches
+from pipeline.tokens.pack import Pack
 from pipeline.tokens.tokenizer_file import TokenizerFile, TokenizerHub
 
 NOTHING = Sketches((), (), ())
@@ -39,6 +42,55 @@ def test_the_file_is_copied_as_it_is(beside: Path) -> None:
     out = decide(TokenizerFile(path="tokenizer.json"), beside)
     assert (out / "tokenizer.json").read_bytes() == (beside / "tokenizer.json").read_bytes()
     assert load(out / "tokenizer.json").end == 0
+
+
+def of_kind(kind: str) -> tuple[str, str]:
+    """A tokenizer.json of a small Unigram or WordPiece model, and its end-of-document token."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    texts = ["the miller ground the grain and the river turned the wheel </s> [SEP]", "磨坊主磨麦子 a b c"] * 30
+    if kind == "unigram":
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=100, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+        )
+        made.train_from_iterator(texts, trainer)
+        return made.to_str(), "</s>"
+    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    made.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=150, special_tokens=specials, show_progress=False)
+    )
+    return made.to_str(), "[SEP]"
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
+def test_other_models_come_through_the_same_door(tmp_path: Path, kind: str) -> None:
+    from tokenizers import Tokenizer
+
+    content, end = of_kind(kind)
+    (tmp_path / "tokenizer.json").write_text(content)
+    folder = decide(TokenizerFile(path="tokenizer.json", end=end), tmp_path)
+    encoder, oracle = load(folder / "tokenizer.json"), Tokenizer.from_str(content)
+    texts = ["the miller ground grain", "", "磨坊主 the river", "zebra \u2603"]
+    expected = [oracle.encode(text, add_special_tokens=False).ids for text in texts]
+    ids, offsets = encoder.encode(texts)
+    assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == expected
+    assert encoder.end == oracle.token_to_id(end)
+    spelled = [
+        f"the {end} miller{end}",
+        *(f"{token.content} x" for token in oracle.get_added_tokens_decoder().values()),
+    ]
+    special = {encoder.end, oracle.token_to_id("<pad>"), oracle.token_to_id("[PAD]"), oracle.token_to_id("[CLS]")}
+    assert not special & set(encoder.encode(spelled)[0].tolist())
+    batch = documents([{"id": str(number), "text": text} for number, text in enumerate([*texts, *spelled])])
+    [(_, rows)] = Pack(length=16).reshape(iter([batch]), Decision(folder))
+    facts = token_facts(rows)
+    assert facts["documents"] == batch.num_rows
+    assert rows["input_ids"].flatten().to_pylist().count(encoder.end) == facts["documents"] + facts["padding"]
 
 
 def test_its_content_is_its_identity_and_its_path_is_not(beside: Path) -> None:
