@@ -290,7 +290,7 @@ class _Mds:
         try:
             from streaming import MDSWriter
         except ImportError:
-            raise MissingBackend("streaming", "the layout mds", "pip install mosaicml-streaming") from None
+            raise MissingBackend("streaming", "the layout mds", "pip install 'gristmill[mds]'") from None
         self.writer = MDSWriter(out=str(out / split), columns={"tokens": "ndarray:int32"}, compression="zstd")
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -315,7 +315,7 @@ class _Litdata:
             from litdata.streaming.cache import Cache
             from litdata.streaming.item_loader import TokensLoader
         except ImportError:
-            raise MissingBackend("litdata", "the layout litdata", "pip install litdata") from None
+            raise MissingBackend("litdata", "the layout litdata", "pip install 'gristmill[litdata]'") from None
         folder = out / split
         folder.mkdir(parents=True)
         rows = max(1, (1 << 26) // (4 * length))

@@ -101,7 +101,7 @@ def measure(path: Path, device: str, column: pa.LargeStringArray) -> dict[str, A
             }
             for name in [*bytes_moved, *sorted(set(parts) - set(bytes_moved))]
         },
-        "on paper": paper(bytes_moved, counts["tokens"] / n_bytes),
+        "on paper": paper(bytes_moved, blocks.n_rows * LENGTH / n_bytes),
     }
 
 
@@ -125,8 +125,9 @@ def moved(lane: Any, n_bytes: int, n_packed: int) -> tuple[dict[str, tuple[float
         "spread": (12 * segments, 0),
         "emit": (16 * segments + 4 * pieces + 16 * misses + 4 * missed_tokens + 4 * tokens, SECTOR * pieces),
         "ends": (24 * n_documents, 0),
-        "copy out": (4 * tokens, 0),
+        "keep": (8 * tokens, 0),
         "fill": (4 * tokens + 9 * n_packed, 0),
+        "copy out": (4 * n_packed, 0),
     }
     counts = {
         "documents": n_documents,
@@ -140,7 +141,7 @@ def moved(lane: Any, n_bytes: int, n_packed: int) -> tuple[dict[str, tuple[float
     return {name: (a / n_bytes, b / n_bytes) for name, (a, b) in total.items()}, counts
 
 
-def paper(bytes_moved: dict[str, tuple[float, float]], tokens_a_byte: float) -> dict[str, float]:
+def paper(bytes_moved: dict[str, tuple[float, float]], packed_a_byte: float) -> dict[str, float]:
     """GB/s of text that each resource of an H100 allows."""
     memory = sum(a for name, (a, _) in bytes_moved.items())
     cached = sum(b for _, b in bytes_moved.values())
@@ -148,7 +149,7 @@ def paper(bytes_moved: dict[str, tuple[float, float]], tokens_a_byte: float) -> 
         "memory": round(MEMORY / memory / 1e9),
         "cache": round(CACHE / cached / 1e9),
         "instructions": round(ISSUE / INSTRUCTIONS / 1e9),
-        **{f"PCIe {name}": round(rate / max(1.0, 4 * tokens_a_byte) / 1e9) for name, rate in PCIE.items()},
+        **{f"PCIe {name}": round(rate / max(1.0, 4 * packed_a_byte) / 1e9) for name, rate in PCIE.items()},
     }
 
 

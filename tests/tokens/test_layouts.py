@@ -125,10 +125,10 @@ def test_what_cannot_be_written_is_named(corpus: Path, tmp_path: Path, monkeypat
     with pytest.raises(GristmillError, match="not empty"):
         export(corpus, "bin", tmp_path / "full")
     monkeypatch.setitem(sys.modules, "streaming", None)
-    with pytest.raises(MissingBackend, match="pip install mosaicml-streaming"):
+    with pytest.raises(MissingBackend, match=r"pip install 'gristmill\[mds\]'"):
         export(corpus, "mds", tmp_path / "mds")
     monkeypatch.setitem(sys.modules, "litdata", None)
-    with pytest.raises(MissingBackend, match="pip install litdata"):
+    with pytest.raises(MissingBackend, match=r"pip install 'gristmill\[litdata\]'"):
         export(corpus, "litdata", tmp_path / "litdata")
 
 
