@@ -4,7 +4,8 @@ Documents of older builds come before all new ones, the oldest first; they are n
 was itself compared with an older one brings that one along, because the twin that was kept may be there.
 
 Of the new documents the same are dropped, with the same twins, as in one build of all documents in which the sources
-of the older builds come first. Only older documents may differ: those that nothing but new ones connect all stay.
+of the older builds come first. Only older documents may differ: those that nothing but new ones connect all stay. What
+the older build dropped after its sketch counts all the same, as it does in one build.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Incremental(Global):
 
     against: str | None = Field(
         None,
-        description="folder of a finished build: new documents are compared with its documents, too, and dropped "
-        "(`built_before`) where one of them is the same; what sketches depend on must have been the same there",
+        description="folder of a finished build: its documents are compared with, too, and come before all new ones; "
+        "what has its twin there is cut, or dropped as `built_before`; what sketches depend on must be the same there",
     )
 
     def fields(self) -> dict[str, Any]:

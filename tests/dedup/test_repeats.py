@@ -14,6 +14,7 @@ from tests import projects
 STAGES = [
     {"paragraphs": {"min_length": 5, "min_share": 0.2}},
     {"substrings": {"length": 12}},
+    {"ngrams": {"length": 4, "threshold": 0.5}},
     {"length": {"min_characters": 1}},
 ]
 
