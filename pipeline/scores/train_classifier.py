@@ -129,7 +129,7 @@ def fit(
         weights = np.where(labels[chosen], 0.5 / trained["positive"], 0.5 / trained["negative"]) * len(chosen)
         embeddings.train([texts[at] for at in chosen], labels[chosen], weights, how, path)
     else:
-        repeated = _balanced(chosen, labels, seed)
+        repeated = balanced(chosen, labels, seed)
         classifier.train([texts[at] for at in repeated], labels[repeated].tolist(), how, path)
     folder = how.folder if isinstance(how, Probe) else None
     prepare = "line" if isinstance(how, Probe) else how.prepare
@@ -143,7 +143,7 @@ def model_name(how: FastText | Probe) -> str:
     return "probe.npz" if isinstance(how, Probe) else "model.bin"
 
 
-def _balanced(rows: npt.NDArray[np.int64], labels: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
+def balanced(rows: npt.NDArray[np.int64], labels: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
     """The rows in an order drawn by lot, those of the rarer label as often as it takes for both to be as many.
 
     fastText knows no weights: a text that counts twice is there twice.

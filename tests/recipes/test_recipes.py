@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
+import random
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from pipeline.backends import classifier
+from pipeline.backends.classifier import FastText
 from pipeline.core.asset import Place
 from pipeline.report.funnel import check_books
 from pipeline.run import engine
@@ -19,7 +24,7 @@ from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
 from pipeline.run.recipe import Recipe, load_recipe
-from tests import samples
+from tests import projects, samples
 
 FOLDER = Path(__file__).parent.parent.parent / "recipes"
 CRAWLED = sorted(path.stem for path in FOLDER.glob("*.yaml") if 'paths: ["crawl/' in path.read_text(encoding="utf-8"))
@@ -68,14 +73,33 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "crawl").mkdir()
     write(folder / "crawl" / "pages.warc.gz", "response", _html)
     write(folder / "crawl" / "pages.warc.wet.gz", "conversion", str.encode)
+    # For recipes that train a classifier: more pages, and texts of the wanted kind.
+    (folder / "more").mkdir()
+    write(
+        folder / "more" / "pages.warc.gz", "response", _html, {f"http://example.com/{n}": made_up(n) for n in range(9)}
+    )
+    write_examples(folder)
     return folder
 
 
-def write(path: Path, kind: str, body_of: Callable[[str], bytes]) -> None:
+def write_examples(folder: Path) -> None:
+    (folder / "examples").mkdir()
+    rows = [json.dumps({"text": made_up(n)}) + "\n" for n in range(100, 109)]
+    (folder / "examples" / "educational.jsonl").write_text("".join(rows))
+
+
+def made_up(seed: int) -> str:
+    """Ten lines of frequent English words in any order, like nothing else that is made so."""
+    chance = random.Random(seed)
+    lines = [" ".join(chance.choices(projects.WORDS, k=14)).capitalize() + "." for _ in range(10)]
+    return "\n".join(lines)
+
+
+def write(path: Path, kind: str, body_of: Callable[[str], bytes], pages: Mapping[str, str] = PAGES) -> None:
     from fastwarc.warc import WarcRecord, WarcRecordType
 
     with gzip.open(path, "wb") as stream:
-        for number, (url, text) in enumerate(PAGES.items()):
+        for number, (url, text) in enumerate(pages.items()):
             record = WarcRecord()
             record.init_headers(getattr(WarcRecordType, kind), f"uuid:{UUID(int=number)}".encode())
             record.headers["WARC-Target-URI"] = url
@@ -104,15 +128,25 @@ def load(name: str, project: Path, *overrides: str) -> Recipe:
         return load_recipe(path, overrides)
 
 
+SMALLER = {
+    "commoncrawl": ("tokenizer.train_bpe.vocab=300",),
+    "fineweb-edu": (
+        "sources.crawl.paths=[crawl/pages.warc.gz, more/pages.warc.gz]",
+        "stages.train_classifier.fasttext.buckets=100",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", CRAWLED)
 def test_a_recipe_builds_and_keeps_a_page(name: str, crawl: Path, tmp_path: Path) -> None:
     place = Place(base=crawl, cache=tmp_path / "cache", offline=True)
-    recipe = load(name, crawl, *(["tokenizer.train_bpe.vocab=300"] if name == "commoncrawl" else []))
+    recipe = load(name, crawl, *SMALLER.get(name, ()))
     with place.active():
         plan = make_plan(recipe)
     built = engine.build(plan, Options(tmp_path, workers=1, place=place), Quiet())
     check_books(built.manifest)
-    assert built.manifest.sweeps[0].rows_in == len(PAGES)
+    read = {count.stage: count.read.documents for count in built.manifest.sweeps[0].stages}
+    assert read["read:crawl"] == len(PAGES) + (9 if name == "fineweb-edu" else 0)
     assert sum(file.rows for file in built.manifest.documents) >= 1
     dropped = {reason for sweep in built.manifest.sweeps for count in sweep.stages for reason in count.dropped}
     assert dropped, "the menu, the copy, or the other languages must go"
@@ -124,11 +158,41 @@ def test_a_recipe_builds_on_real_pages(name: str, tmp_path: Path) -> None:
     folder = Path(str(DATA)) / "warc"
     warc, wet = "dolma/sample-0001.warc.gz", "whirl/whirlwind.warc.wet.gz"
     kind = "wet" if "- wet:" in (FOLDER / f"{name}.yaml").read_text(encoding="utf-8") else "warc"
-    recipe = load(name, tmp_path, f"sources.crawl.paths=[{wet if kind == 'wet' else warc}]", "limit=20")
-    place = Place(base=folder, cache=tmp_path / "cache", offline=True)
+    overrides = [f"sources.crawl.paths=[{wet if kind == 'wet' else warc}]", "limit=20"]
+    if name == "fineweb-edu":
+        write_examples(tmp_path)
+        overrides.append(f"sources.educational.paths=[{tmp_path / 'examples' / 'educational.jsonl'}]")
+    recipe = load(name, tmp_path, *overrides)
+    place = Place(base=folder, cache=tmp_path / "cache", data=(tmp_path,), offline=True)
     with place.active():
         plan = make_plan(recipe)
     check_books(engine.build(plan, Options(tmp_path, workers=1, place=place), Quiet()).manifest)
+
+
+def test_the_learned_steps_that_are_commented_out_are_steps(crawl: Path, tmp_path: Path) -> None:
+    """Each recipe that waits for a model, with the signs taken away and a model put there."""
+    folder = crawl / "learned" / "recipes"
+    folder.mkdir(parents=True)
+    shutil.copytree(crawl / "crawl", crawl / "learned" / "crawl")
+    place = Place(base=crawl / "learned", cache=tmp_path / "cache", offline=True)
+    for name, label in (("dclm-baseline", "hq"), ("chinesewebtext", "positive"), ("redpajama-v2", "")):
+        text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        learned = re.sub(
+            r"^  # (- (?:classifier|threshold: \{column: quality|train_ngram|quantile))", r"  \1", text, flags=re.M
+        )
+        assert learned != text
+        path = folder / f"{name}.yaml"
+        path.write_text(learned, encoding="utf-8")
+        if model := re.search(r"model: ([\w./-]+)", learned):
+            found = crawl / "learned" / model.group(1)
+            found.parent.mkdir(parents=True, exist_ok=True)
+            classifier.train(["good"] * 9 + ["bad"] * 9, [True] * 9 + [False] * 9, FastText(buckets=10), found)
+        overrides = [f"stages.classifier.label={classifier.POSITIVE}"] if label == "hq" else []
+        with place.active():
+            plan = make_plan(load_recipe(path, overrides))
+        built = engine.build(plan, Options(tmp_path, workers=1, place=place), Quiet())
+        stages = {count.stage for sweep in built.manifest.sweeps for count in sweep.stages}
+        assert stages >= ({"classifier", "threshold"} if model else {"train_ngram", "quantile"})
 
 
 def test_paths_are_given_on_the_command_line(crawl: Path) -> None:
