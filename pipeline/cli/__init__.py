@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline.cli import about, corpora, models, recipes, releases, scorers, validating
+from pipeline.cli import about, contents, corpora, models, recipes, releases, scorers, validating
 
 app = typer.Typer(
     name="gristmill",
@@ -20,6 +20,7 @@ for command in (
     *(recipes.build, recipes.plan, recipes.census, recipes.limits, recipes.lsh),
     *(corpora.peek, corpora.explain, corpora.card, corpora.pack, corpora.remove),
     *(releases.export, releases.publish, releases.rehearse, releases.prove, releases.verify, releases.diff),
+    *(contents.contamination, contents.measures),
     *(models.train, models.evaluate, validating.validate),
     corpora.gc,
     *(scorers.train_ngram, scorers.train_classifier),

@@ -25,8 +25,10 @@ there is no two-letter code)."""
 RAW: dict[str, pa.DataType] = {
     "html": pa.large_binary(),
     "content_type": pa.string(),
+    "http_headers": pa.string(),
 }
-"""What a source of web pages hands to `extract`: the page as received and its HTTP Content-Type."""
+"""What a source of web pages hands to `extract` and `rights`: the page as received, its HTTP Content-Type, and the HTTP
+headers that speak of rights, a line each."""
 
 UNREADABLE: dict[str, pa.DataType] = {"unreadable": pa.string()}
 """Null for a document; else what is wrong with the record at `file`, `offset`. The engine sends it to the ledger."""

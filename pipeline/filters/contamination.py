@@ -65,7 +65,7 @@ class Contamination(Global):
     )
     run: int = Field(13, ge=2, le=64, description="words in a row that are evidence by themselves")
     gram: int = Field(5, ge=2, le=32, description="words of the shortest run that counts towards `share`")
-    share: Share = Field(0.6, description="share of a question that such runs have to cover")
+    share: Share = Field(0.5, description="share of a question that such runs have to cover")
     least: int = Field(8, ge=2, description="words of the shortest question that is looked for, and fewest covered")
     max_questions: int = Field(10, ge=1, description="questions of one benchmark above which a run is no evidence")
     common_share: Share = Field(0.001, description="share of the documents above which a run is no evidence, if also")
@@ -205,7 +205,7 @@ def _seen(index: Index, benchmark: int) -> list[bool]:
     items: dict[int, bool] = {}
     for part in index.parts:
         if part.benchmark == benchmark:
-            items[part.item] = items.get(part.item, False) or index.seen(part)
+            items[part.item] = items.get(part.item, False) or part.seen
     return list(items.values())
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.backends.benchmarks import Item
-from pipeline.kernels.grams import WORD, Grams, grams, spelled, table_of
+from pipeline.kernels.grams import CHARACTER, WORD, Grams, grams, spelled, table_of
 
 
 class Evidence(NamedTuple):
@@ -31,12 +31,13 @@ class Evidence(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A question, or an answer, that is looked for: `units` is its length."""
+    """A question, or an answer; `units` is its length, `seen` whether there is enough of it to be looked for."""
 
     benchmark: int
     item: int
     kind: str
     units: int
+    seen: bool
 
 
 class Match(NamedTuple):
@@ -62,17 +63,30 @@ class Index:
                 for kind in ("question", "answer"):
                     self.texts.append(getattr(item, kind))
                     told.append((number, place, kind))
+        words, _ = grams(pa.array(self.texts, pa.large_string()), 1)
         met, lengths = grams(pa.array(self.texts, pa.large_string()), WORD * evidence.gram)
-        self.parts = [Part(*said, int(length)) for said, length in zip(told, lengths, strict=True)]
-        long_enough = lengths[met.row] >= WORD * evidence.least
+        self.parts = [
+            Part(*said, int(length), bool(seen))
+            for said, length, seen in zip(told, lengths, self._seen(words, lengths), strict=True)
+        ]
+        usable = np.array([part.seen for part in self.parts], bool)[met.row] & _tell(words, met)
         shared = self._shared(met)
-        self.n_shared = len(np.unique(met.hash[long_enough & shared]))
-        kept = np.flatnonzero(long_enough & ~shared)
+        self.n_shared = len(np.unique(met.hash[usable & shared]))
+        kept = np.flatnonzero(usable & ~shared)
         kept = kept[np.argsort(met.hash[kept], kind="stable")]
         self._met = Grams(*(column[kept] for column in met))
         self.hashes, starts = np.unique(self._met.hash, return_index=True)
         self.starts = np.append(starts, len(kept))
         self.table = table_of(self.hashes)
+
+    def _seen(self, words: Grams, lengths: np.ndarray) -> np.ndarray:
+        """Which parts have `least` words, and three quarters as many different ones that tell: not `(A) 1 (B) 2`."""
+        rows, first = np.unique(np.rec.fromarrays([words.row, words.hash], names="row,hash"), return_index=True)
+        different = np.zeros(len(lengths), np.int64)
+        np.add.at(different, rows["row"], _telling(words)[first])
+        least = WORD * self.evidence.least
+        seen: np.ndarray = (lengths >= least) & (different >= least * 3 // 4)
+        return seen
 
     def _shared(self, met: Grams) -> np.ndarray:
         """Whether more than `max_questions` questions of one benchmark have this gram."""
@@ -82,10 +96,6 @@ class Index:
         many = np.unique(pairs["hash"][counts > self.evidence.max_questions])
         shared: np.ndarray = np.isin(met.hash, many)
         return shared
-
-    def seen(self, part: Part) -> bool:
-        """Whether a part is long enough to be found at all."""
-        return part.units >= WORD * self.evidence.least
 
     def look(self, texts: pa.LargeStringArray) -> Grams:
         """The grams of the index that stand in these texts, compared word by word with the question's."""
@@ -132,6 +142,23 @@ class Index:
             if run >= longest or covered >= needed:
                 behind = int(near[:, 3].max())
                 yield Match(row, number, covered, run, int(near[0, 2]), behind)
+
+
+def _telling(words: Grams) -> np.ndarray:
+    """Units of each word, 0 for a single letter or digit: in code and formulas these stand everywhere."""
+    units = words.last - words.first
+    told: np.ndarray = np.where((units == CHARACTER) | (words.stop - words.start > 1), units, 0)
+    return told
+
+
+def _tell(words: Grams, met: Grams) -> np.ndarray:
+    """Which grams are made at least half of words that tell."""
+    before = np.append(0, np.cumsum(_telling(words)))
+    place = (words.row << 32) + words.first
+    told = before[np.searchsorted(place, (met.row << 32) + met.last)]
+    told -= before[np.searchsorted(place, (met.row << 32) + met.first)]
+    tell: np.ndarray = 2 * told >= met.last - met.first
+    return tell
 
 
 def _union(first: np.ndarray, last: np.ndarray, units: int) -> int:

@@ -20,6 +20,7 @@ from pipeline.report.findings import Audit, read_audit
 from pipeline.report.front_matter import front_matter
 from pipeline.report.grid import Grid
 from pipeline.report.grid import as_markdown as grid_as_markdown
+from pipeline.report.measures import Measures, read_measures
 from pipeline.report.safe import fenced, inline, prose, word
 from pipeline.report.words import Say, words
 
@@ -35,7 +36,7 @@ def write_card(corpus: Path, base: Path) -> Path:
     answers = answers_of(manifest.recipe, base)
     write_text(corpus / answering.FILE, answering.as_yaml(answers))
     path = corpus / CARD
-    write_text(path, render_card(manifest, answers, audit=read_audit(corpus)))
+    write_text(path, render_card(manifest, answers, audit=read_audit(corpus), measures=read_measures(corpus)))
     return path
 
 
@@ -51,10 +52,11 @@ def render_card(
     *,
     suffix: str | None = None,
     audit: Audit | None = None,
+    measures: Measures | None = None,
     lang: str = "en",
 ) -> str:
     """The card; `suffix` is that of the shards where it will lie (`parquet`), by default those of the manifest."""
-    sheet = datasheet(manifest, answers, audit)
+    sheet = datasheet(manifest, answers, audit, measures)
     header = yaml.safe_dump(front_matter(sheet, manifest, suffix), sort_keys=False, allow_unicode=True, width=10_000)
     return f"---\n{header}---\n\n" + "\n\n".join(body(sheet, words(lang))) + "\n"
 

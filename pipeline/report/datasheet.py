@@ -10,12 +10,20 @@ from pipeline.report.answers import Answers
 from pipeline.report.fields import Datasheet
 from pipeline.report.findings import Audit
 from pipeline.report.funnel import check_books
+from pipeline.report.measures import Measures
 
 
-def datasheet(manifest: Manifest, answers: Answers | None = None, audit: Audit | None = None) -> Datasheet:
+def datasheet(
+    manifest: Manifest, answers: Answers | None = None, audit: Audit | None = None, measures: Measures | None = None
+) -> Datasheet:
     """The datasheet of a corpus; StoreError where the books of the manifest do not close."""
     check_books(manifest)
-    told = sections.Told(manifest, answers or Answers(), audit if audit and audit.corpus == manifest.digest else None)
+    told = sections.Told(
+        manifest,
+        answers or Answers(),
+        audit if audit and audit.corpus == manifest.digest else None,
+        measures if measures and measures.corpus == manifest.digest else None,
+    )
     recipe = manifest.recipe
     name = str(recipe.get("recipe", "corpus"))
     labels = sorted({group.lang for group in manifest.composition if group.lang})

@@ -14,16 +14,18 @@ from pipeline.report.answers import Answers
 from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, measured, said
 from pipeline.report.findings import Audit, Finding
 from pipeline.report.grid import Grid
+from pipeline.report.measures import Measures
 from pipeline.report.recipe_text import entries, recipe_yaml
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the sections are made from; `audit` only where it is about exactly this manifest."""
+    """What the sections are made from; `audit` and `measures` only where they are about exactly this manifest."""
 
     manifest: Manifest
     answers: Answers
     audit: Audit | None
+    measures: Measures | None
 
     @cached_property
     def total(self) -> Size:
@@ -80,6 +82,19 @@ def _composition(told: Told) -> Iterator[Field]:
     yield from composed.documents(told.manifest)
     yield from _measured(told, "domains", "columns", "texts")
     yield from composed.tokens(told.manifest)
+    yield from _diversity(told)
+
+
+def _diversity(told: Told) -> Iterator[Field]:
+    if told.measures is None:
+        return
+    method = "by `gristmill measures`: counts in all documents; topics and groups in a sample drawn by id"
+    unchecked = "the same command makes the same tables"
+    for number, (title, grid) in enumerate((one.title, one.grid) for one in told.measures.tables):
+        caption = Line(text="{title}:", values={"title": title})
+        yield from_run(f"measures.{number}", grid, method, unchecked=unchecked, caption=caption)
+    limits = Points(lines=tuple(Line(text=limit) for limit in told.measures.limits))
+    yield from_run("measures.limits", limits, method, unchecked=unchecked)
 
 
 def _sources(told: Told) -> Iterator[Field]:

@@ -39,6 +39,7 @@ class Origin:
         text: str | None = None,
         html: bytes | None = None,
         content_type: str | None = None,
+        http_headers: str | None = None,
         url: str | None = None,
         date: str | None = None,
         lang: str | None = None,
@@ -58,6 +59,7 @@ class Origin:
             "offset": offset,
             "html": html,
             "content_type": content_type,
+            "http_headers": http_headers,
         }
         for name, value in row.items():
             if isinstance(value, str) and (broken := _lone_surrogate(value)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.backends.rights import HEADERS
 from pipeline.core.schema import DOCUMENT, RAW, UNREADABLE
 from pipeline.core.stage import Part
 from pipeline.sources.archive import Entry, entries
@@ -85,7 +86,9 @@ class Warc(_Archive):
             html = decode(entry.body, transfer, content, self.max_payload)
         except Damaged as error:
             return origin.unreadable(entry.offset, str(error))
-        return origin.document(entry.offset, html=html, content_type=kind, **_named(record))
+        lines = (f"{name}: {value}" for name in HEADERS if (value := headers.get(name)))
+        said = "\n".join(lines).encode("utf-8", "replace").decode() or None
+        return origin.document(entry.offset, html=html, content_type=kind, http_headers=said, **_named(record))
 
 
 class Wet(_Archive):

@@ -64,6 +64,7 @@ def find(text: str, kinds: Collection[Kind] = KINDS, marks: Collection[Mark] | N
     narrow = text.translate(_NARROW) if odd else text
     plain = narrow.translate(_PLAIN) if odd else text
     found: list[Span] = []
+    taken = bytearray(len(text))
     regions: dict[int, list[tuple[int, int]]] = {}
     for kind in KINDS:
         if kind not in kinds:
@@ -74,7 +75,8 @@ def find(text: str, kinds: Collection[Kind] = KINDS, marks: Collection[Mark] | N
         seen = narrow if kind in ("key", "email") else plain
         for low, high in [(0, len(text))] if marks is None else regions[id(reach)]:
             for start, stop in _FINDERS[kind](seen, low, high):
-                if all(stop <= other.start or start >= other.stop for other in found):
+                if not any(taken[start:stop]):
+                    taken[start:stop] = b"\1" * (stop - start)
                     found.append(Span(start, stop, kind))
     return sorted(found)
 

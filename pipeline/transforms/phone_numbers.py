@@ -71,10 +71,10 @@ _THREE_DIGITS = re.compile(r"2[1-689]\d|3[578]\d|42[013]|50\d|59\d|6[789]\d|8[05
 
 def places(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Where the numbers stand, each found once; the text has no full-width digits."""
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(high - low)
     for start, stop in _candidates(text, low, high):
-        if all(stop <= first or start >= last for first, last in taken):
-            taken.append((start, stop))
+        if not any(taken[start - low : stop - low]):
+            taken[start - low : stop - low] = b"\1" * (stop - start)
             yield start, stop
 
 

@@ -63,11 +63,7 @@ def main() -> None:
         chosen = sorted(draw.sample(range(len(listed[lang])), min(options.questions, len(listed[lang]))))
         questions = [listed[lang][item][1].question for item in chosen]
         clean = [text for row, text in enumerate(texts) if row not in {match[0] for match in met}]
-        seen = {
-            part.item
-            for part in index.parts
-            if part.benchmark == number and part.kind == "question" and index.seen(part)
-        }
+        seen = {part.item for part in index.parts if part.benchmark == number and part.kind == "question" and part.seen}
         shuffled, _ = _named(index, _planted(questions, clean, draw, in_another_order))
         figures[lang] = {
             "questions": len(chosen),

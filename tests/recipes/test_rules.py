@@ -100,6 +100,25 @@ PAIRS: dict[str, dict[str, Pair]] = {
     "pii": {
         "too_much_personal_data": Pair(f"{PROSE} kim@mail.com, 81.2.69.142", f"{PROSE} kim@mail.com", {"max_found": 1})
     },
+    "harmful": {
+        "listed_words": Pair(f"{PROSE} Casino!", PROSE, {"lists": [{"kind": "games", "paths": ["words"]}]}),
+        "nothing_left": Pair(
+            "a casino", f"a casino\n{PROSE}", {"lists": [{"kind": "games", "paths": ["words"]}], "level": "line"}
+        ),
+    },
+    "licenses": {
+        "license_denied": Pair({"license": "CC-BY-NC-4.0"}, {"license": "cc-by-4.0"}, {"deny": ["cc-by-nc*"]}),
+        "license_not_allowed": Pair({"license": "cc-by-nc-4.0"}, {"license": "cc-by-4.0"}, {"allow": ["cc-by-[0-9]*"]}),
+        "license_unknown": Pair({"license": "unknown"}, {"license": "cc0-1.0"}, {"allow": ["cc*"]}),
+        "license_disputed": Pair(
+            {"license": "cc0-1.0", "license_conflict": True},
+            {"license": "cc0-1.0", "license_conflict": False},
+            {"allow": ["cc*"]},
+        ),
+    },
+    "opt_out": {
+        "opted_out": Pair({"opt_out": "noai meta"}, {"opt_out": "noimageai meta"}, {"signals": ["noai"]}),
+    },
     "drop_lines": {"nothing_left": Pair("| |\n||", "| a |", {"symbols": "|"})},
     "gopher": {
         "too_few_words": Pair("The mill stands at the bend of the river.", PROSE),
@@ -229,6 +248,8 @@ def test_a_rule_drops_what_it_is_for_and_keeps_what_it_is_not(word: str, reason:
     stage = JUDGED[word].model_validate_json(json.dumps(pair.fields))
     assert isinstance(stage, Local)
     columns = {name: dtype for name, dtype in SOURCE.items() if name != "unreadable"}
+    written = [row for row in (pair.drops, pair.keeps) if isinstance(row, dict)]
+    columns |= {name: pa.scalar(value).type for row in written for name, value in row.items() if name not in columns}
     rows = [
         {"lang": _lang(word), **(row if isinstance(row, dict) else {"text": row})} for row in (pair.drops, pair.keeps)
     ]
