@@ -22,7 +22,8 @@ from datatrove.utils.text import split_into_words
 
 LANGUAGES = {
     "cs": "ces", "de": "deu", "en": "eng", "es": "spa", "fr": "fra", "hu": "hun", "ja": "jpn", "no": "nob",
-    "ru": "rus", "sv": "swe", "zh": "cmn", "th": "tha", "ko": "kor",
+    "ru": "rus", "sv": "swe", "zh": "cmn", "th": "tha", "ko": "kor", "ar": "arb_Arab", "hi": "hin_Deva", "tr": "tur",
+    "vi": "vie",
 }  # fmt: skip
 
 
@@ -37,7 +38,11 @@ def main() -> None:
         "c4": C4QualityFilter(language=code, **limits["c4"]),
         "fineweb": FineWebQualityFilter(language=code, **limits["fineweb"]),
     }
-    split_into_words("warm up", code)
+    try:
+        split_into_words("warm up", code)
+    except (ImportError, OSError) as error:
+        Path(sys.argv[2]).write_text(json.dumps({"missing": " ".join(str(error).split())}), encoding="utf-8")
+        return
     answer: dict[str, object] = {"reasons": {name: [] for name in filters}}
     started, cpu = time.perf_counter(), time.process_time()
     for text in request["texts"]:

@@ -46,23 +46,32 @@ def prose(lang: str, most: int | None = None) -> list[str]:
     return texts if most is None else texts[:: max(1, len(texts) // most)][:most]
 
 
+def sentences(lang: str) -> list[str]:
+    """Documents of six sentences each, one a line."""
+    with gzip.open(data() / "lid" / "sentences_75lang.jsonl.gz", "rt", encoding="utf-8") as lines:
+        said = [row["text"] for row in map(json.loads, lines) if row["lang"] == lang]
+    return ["\n".join(said[at : at + 6]) for at in range(0, len(said), 6)]
+
+
 def pages() -> list[str]:
-    """Main text of the web pages in the WARC files, of 200 characters and more."""
+    """Main text of web pages, of 200 characters and more: those in the WARC files, and those of WCXB."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import detect_encoding
 
     found: dict[str, None] = {}
+    for path in sorted((data() / "wcxb" / "html").glob("*.gz")):
+        found[extract_plain_text(gzip.decompress(path.read_bytes()).decode("utf-8", "replace"), main_content=True)] = (
+            None
+        )
     for path in sorted((data() / "warc").rglob("*.warc*")):
         with path.open("rb") as stream, contextlib.suppress(OSError):  # some are there because they are broken
             for record in ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True):
                 if "html" not in (record.http_content_type or ""):
                     continue
                 body = record.reader.read()
-                text = extract_plain_text(body.decode(detect_encoding(body), "replace"), main_content=True)
-                if len(text) >= 200:
-                    found[text] = None
-    return [*found]
+                found[extract_plain_text(body.decode(detect_encoding(body), "replace"), main_content=True)] = None
+    return [text for text in found if len(text) >= 200]
 
 
 def batch(texts: list[str], lang: str) -> pa.RecordBatch:
