@@ -121,15 +121,22 @@ def fixed(stage: Limits, columns: Columns, rows: pa.RecordBatch):  # type: ignor
 
 
 def located(texts: Sequence[str], words: Sequence[Sequence[str]]) -> list[list[tuple[int, int]]]:
-    """Where the words of the other side stand in the texts; one that is not found as it is, is left out."""
+    """Where the words of the other side stand in the texts; one that is not found as it is, is left out.
+
+    Korean morphemes may share a syllable, so a word that would leave a gap may begin where the one before it did.
+    """
     places = []
     for text, listed in zip(texts, words, strict=True):
-        at, found = 0, []
+        before, at = 0, 0
+        found: list[tuple[int, int]] = []
         for word in listed:
             start = text.find(word, at)
+            if start < 0 or text[at:start].strip():
+                shared = text.find(word, before, at + len(word))
+                start = start if shared < 0 else shared
             if start >= 0:
-                at = start + len(word)
-                found.append((start, at))
+                before, at = start, start + len(word)
+                found.append((before, at))
         places.append(found)
     return places
 
