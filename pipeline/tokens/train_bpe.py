@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from pipeline.backends.tokenizer import store, threads
+from pipeline.backends import bpe
 from pipeline.core.chance import draws, last_draw
 from pipeline.core.shards import read_batches
 from pipeline.core.stage import Decision, Exchange, Global, Share, Sketches
 from pipeline.core.verdict import Verdict
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 N_BYTES = 256
-
-LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 
 class TrainBpe(Global):
@@ -38,7 +30,7 @@ class TrainBpe(Global):
     reads: ClassVar[tuple[str, ...]] = ("id", "text")
 
     vocab: int = Field(32768, ge=N_BYTES + 2, le=1_000_000, description="tokens at most, bytes and specials included")
-    splitter: Literal["gpt2", "llama3"] = Field(
+    splitter: bpe.Splitter = Field(
         "llama3",
         description="how text is cut into words first: llama3 groups digits by three and keeps line ends apart",
     )
@@ -49,7 +41,7 @@ class TrainBpe(Global):
         description="text to train on, in bytes: sampled documents with the lowest hashes, until it is reached",
     )
     min_frequency: int = Field(2, ge=1, description="occurrences that a pair needs to be merged")
-    end: str = Field("<|endoftext|>", min_length=1, description="token after every document, id 0")
+    end: str = Field(bpe.END, min_length=1, description="token after every document, id 0")
     pad: str | None = Field(None, min_length=1, description="token that fills rows; none: the end token does")
     specials: tuple[str, ...] = Field((), description="more special tokens, for later use in chats and tools")
     seed: int = Field(0, ge=0, description="seed of the sample")
@@ -75,43 +67,20 @@ class TrainBpe(Global):
         return sampled
 
     def decide(self, sketches: Sketches, out: Path, exchange: Exchange) -> None:
-        """Train and write the tokenizer. The trainer counts words, so the order of texts cannot matter."""
-        from tokenizers import trainers
-
-        tokenizer = self._untrained()
-        trainer: Any = trainers.BpeTrainer
-        with threads():
-            tokenizer.train_from_iterator(
-                _texts(sketches.files, _last_draw(sketches.files, self.sample_bytes)),
-                trainer(
-                    vocab_size=self.vocab,
-                    min_frequency=self.min_frequency,
-                    special_tokens=list(self._special_tokens),
-                    initial_alphabet=_alphabet(),
-                    show_progress=False,
-                ),
-            )
-        store(out, tokenizer.to_str(pretty=True), self.end, self.pad)
+        """Train and write the tokenizer."""
+        bpe.learn(
+            _texts(sketches.files, _last_draw(sketches.files, self.sample_bytes)),
+            self.vocab,
+            out,
+            splitter=self.splitter,
+            min_frequency=self.min_frequency,
+            specials=self._special_tokens,
+            pad=self.pad,
+        )
 
     def judge(self, batch: pa.RecordBatch, decision: Decision) -> Verdict:
         """Keep every document."""
         return Verdict()
-
-    def _untrained(self) -> Tokenizer:
-        from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-
-        tokenizer = Tokenizer(models.BPE())
-        if self.splitter == "gpt2":
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        else:
-            tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-                [
-                    pre_tokenizers.Split(Regex(LLAMA3_PATTERN), behavior="isolated"),
-                    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-                ]
-            )
-        tokenizer.decoder = decoders.ByteLevel()
-        return tokenizer
 
 
 def _last_draw(files: tuple[Path, ...], budget: int) -> float:
@@ -129,9 +98,3 @@ def _texts(files: tuple[Path, ...], last: float) -> Iterator[list[str]]:
         for batch in read_batches(file):
             chosen = batch.filter(pc.less_equal(batch.column("draw"), last))
             yield chosen.column("text").drop_null().to_pylist()
-
-
-def _alphabet() -> list[str]:
-    from tokenizers import pre_tokenizers
-
-    return sorted(pre_tokenizers.ByteLevel.alphabet())
