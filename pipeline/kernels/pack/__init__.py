@@ -8,8 +8,8 @@ the table does not know is byte-pair encoded by other threads (`merge`), and the
 
 `scalar.py` is the only source of the algorithm, executed three ways: compiled for the CPU, where it is fuzzed against
 `tokenizers`; as Python under the CUDA simulator; and compiled by numba-cuda for a GPU. A chain of torch operations
-would move over 1,600 bytes a byte of text; `scripts/bench/gpu_pack.py` counts what this one moves, about 10 of memory
-and 15 to 25 of cache, and what an H100 should reach, which nobody has measured: copies over PCIe bound it, at 25 GB/s
+would move over 1,600 bytes a byte of text; `scripts/bench/gpu_pack.py` counts what this one moves, about 12 of memory
+and 16 to 32 of cache, and what an H100 should reach, which nobody has measured: copies over PCIe bound it, at 25 GB/s
 (gen 4) or 55 (gen 5), closely before the instructions of `walk`. Behind that stand storage and decompression: a GPU
 pays where the cores of the host are busy. In a build, text goes to the device in slabs of 128 MiB, copied and worked on
 in two batches of 32 MiB; ids wait there until their window is packed, and only rows come back. Each process takes 25
