@@ -7,6 +7,7 @@ one unit serves every language; white space is not modelled. Words are known by 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +31,7 @@ N_BYTES = 256
 _FORMAT = "gristmill.ngram.1"
 _KEY = b"gristmill"
 _TRAINED_AT_ONCE = 1 << 10
-_DIGITS = str.maketrans({chr(zero + n): "0" for zero in (0x30, 0x660, 0x6F0, 0x966, 0xFF10) for n in range(10)})
+_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _symbols(model: Model, texts: Sequence[str]) -> tuple[Symbols, Places]:
 def _spelled(texts: Sequence[str], unit: Unit, fold: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
     """How many symbols each text has, and all of them: hashes of words, or bytes."""
     if fold:
-        texts = [text.lower().translate(_DIGITS) for text in texts]
+        texts = [_DIGIT.sub("0", text.lower()) for text in texts]
     if unit == "word":
         return token_hashes(texts)
     if unit == "id":

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.core.asset import Asset
+from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Older, Trial
 from pipeline.core.packed import Tally
 from pipeline.core.schema import VERDICT
@@ -226,6 +227,12 @@ class Sketches:
     def base(self, shard: int) -> int:
         """Address of the first document of a shard."""
         return sum(self.rows[:shard])
+
+    def check_sources(self, names: Iterable[str]) -> None:
+        """GristmillError where one of these names is no source of the recipe."""
+        for name in names:
+            if name not in self.sources:
+                raise GristmillError(f"no source is called {name!r}; there are {', '.join(self.sources)}")
 
 
 @dataclass(frozen=True)

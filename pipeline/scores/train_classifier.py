@@ -77,6 +77,7 @@ class TrainClassifier(Global):
 
     def decide(self, sketches: Sketches, out: Path, exchange: Exchange) -> None:
         """Train, measure and write the model and its report."""
+        sketches.check_sources((*self.positive, *self.negative, *self.leave_out))
         examples = [*self._examples(sketches.files, True), *self._examples(sketches.files, False)]
         write_facts(fit(examples, out, self.probe or self.fasttext, holdout=self.holdout, seed=self.seed), out)
 

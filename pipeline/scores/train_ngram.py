@@ -68,6 +68,7 @@ class TrainNgram(Global):
 
     def decide(self, sketches: Sketches, out: Path, exchange: Exchange) -> None:
         """Train and write a model for each half of each language that has enough text."""
+        sketches.check_sources((*self.trusted, *self.leave_out))
         told = []
         for lang in _languages(sketches.files):
             drawn = [_drawn(sketches.files, lang, half) for half in range(_HALVES)]

@@ -151,6 +151,14 @@ def test_too_little_to_learn_from_is_said(tmp_path: Path) -> None:
         fit([Example(text, False) for text in spam(9, 1)], tmp_path, FastText(), holdout=0.1)
 
 
+@pytest.mark.parametrize(
+    "stage", [{"train_ngram": {"trusted": ["bookz"]}}, {"train_classifier": {"positive": ["bookz"]}}]
+)
+def test_a_source_that_is_not_there_is_named(stage: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(GristmillError, match="no source is called 'bookz'; there are books, web"):
+        build(tmp_path, [stage])
+
+
 def test_perplexities_of_named_models_by_language(tmp_path: Path) -> None:
     ngram.train(prose(20, 1)).save(tmp_path / "en.arrow")
     ngram.train([samples.CHINESE]).save(tmp_path / "other.arrow")
