@@ -56,7 +56,8 @@ def main() -> None:
     index = Index([[item for _, item in listed[lang]] for lang in listed], evidence)
     figures: dict[str, Any] = {}
     ratios: dict[str, float] = {}
-    for number, lang in enumerate(listed):
+    langs = list(listed)
+    for number, lang in enumerate(langs):
         texts = prose(lang)
         met, seconds = _named(index, texts)
         draw = random.Random(lang)
@@ -72,7 +73,7 @@ def main() -> None:
             "megabytes": round(sum(len(text.encode()) for text in texts) / 1e6, 1),
             "megabytes per second of CPU": round(sum(len(text.encode()) for text in texts) / 1e6 / seconds, 1),
             "prose named": sorted(
-                {f"{row}: {listed[lang][item][0]} {listed[lang][item][1].id}" for row, b, item in met if b == number}
+                {f"{row}: {listed[langs[b]][item][0]} {listed[langs[b]][item][1].id}" for row, b, item in met}
             ),
             "words in another order, named": len({row for row, _, _ in shuffled}),
             "variants": {},

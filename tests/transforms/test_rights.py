@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipeline.backends.rights import licenses, reservations
+from pipeline.backends.robots import parse
+from pipeline.core.asset import Place
+from pipeline.core.errors import GristmillError
 from pipeline.transforms.rights import Rights
 
 BY = "https://creativecommons.org/licenses/by/4.0/deed.en"
@@ -92,3 +96,51 @@ def test_text_without_a_page_keeps_what_its_source_declares() -> None:
         "found": {},
     }
     assert judged(license=None)["license_evidence"] is None
+
+
+ROBOTS = """
+User-agent: *
+Disallow: /
+
+User-agent: GPTBot
+User-agent: ccbot  # two agents, one group
+Disallow: /
+Allow: /open/*.html$
+
+User-agent: ClaudeBot
+Disallow: /private
+"""
+
+
+def test_robots_shut_out_the_agents_that_they_name() -> None:
+    robots = parse(ROBOTS)
+    assert robots.shut_out("/a") == ["ccbot", "gptbot"]
+    assert robots.shut_out("/open/a.html") == [] and robots.shut_out("/open/a.html?x") == ["ccbot", "gptbot"]
+    assert robots.shut_out("/private/b") == ["ccbot", "claudebot", "gptbot"]
+    assert parse("User-agent: *\nDisallow: /").rules == {} and parse("User-agent: GPTBot\nDisallow:").rules == {}
+
+
+def warc(*captures: tuple[str, str]) -> bytes:
+    records = b""
+    for url, body in captures:
+        http = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n{body}".encode()
+        head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nContent-Type: application/http\r\n"
+        records += f"{head}Content-Length: {len(http)}\r\n\r\n".encode() + http + b"\r\n\r\n"
+    return records
+
+
+def test_captured_robots_become_signals(tmp_path: Path) -> None:
+    (tmp_path / "robots.warc").write_bytes(
+        warc(
+            ("https://a.org/robots.txt", ROBOTS), ("https://a.org/page", "x"), ("https://b.org/robots.txt", "Allow: /")
+        )
+    )
+    urls = ["https://A.org/private/x", "https://a.org/open/x.html", "https://b.org/", None]
+    batch = pa.record_batch({"url": pa.array(urls, pa.string())})
+    with Place(base=tmp_path).active():
+        verdict = Rights(robots=("robots.warc",)).judge(batch)
+        with pytest.raises(GristmillError, match="no such list"):
+            Rights(robots=("nothing.warc",)).assets()
+    signals = "ccbot robots.txt, claudebot robots.txt, gptbot robots.txt"
+    assert verdict.columns["opt_out"].to_pylist() == [signals, None, None, None]
+    assert verdict.found == {f"{agent} robots.txt/und": 1 for agent in ("ccbot", "claudebot", "gptbot")}
