@@ -20,7 +20,9 @@ from pathlib import Path
 import quality_scores
 
 from pipeline.backends.language import find_model, identify, normalise
-from pipeline.core.asset import sha256_file
+from pipeline.core.asset import Place, sha256_file
+from pipeline.filters.benchmark_files import BenchmarkFiles
+from pipeline.filters.contamination import Contamination
 from pipeline.report.facts import trials, wilson
 from pipeline.report.grid import NUMERIC, Cell, Grid, Kind, shown
 from pipeline.report.safe import table
@@ -35,6 +37,15 @@ SETS = {"extract_articles": "articles, English", "wcxb": "pages of seven types",
 PERSONAL = {
     **{"EMAIL_ADDRESS": "email", "IP_ADDRESS": "ip", "CREDIT_CARD": "card", "PHONE_NUMBER": "phone"},
     **{"IBAN_CODE": "iban", "US_SSN": "ssn"},
+}
+BENCHMARKS = {
+    "en": {
+        **{"arc_challenge": "arc", "arc_easy": "arc", "boolq": "boolq", "gsm8k_test": "gsm8k"},
+        **{"HumanEval": "humaneval", "openbook_qa": "openbookqa"},
+    },
+    "zh": {
+        f"agieval_{name}": "agieval" for name in ("gaokao-biology", "gaokao-chinese", "gaokao-history", "logiqa-zh")
+    },
 }
 PROSE_LANGUAGES = ("en", "zh", "ja", "ru", "de", "fr", "es", "cs", "hu", "sv", "no")
 
@@ -171,6 +182,24 @@ def planted_personal_data(data: Path) -> Section:
     return Section("Personal data, planted", how, (), trials(Pii().trials()))
 
 
+def contamination(data: Path) -> Section:
+    """Recall and precision on planted questions, by benchmark and variant."""
+    folder = data / "evalsets"
+    files = [
+        BenchmarkFiles(name=name, paths=(f"{name}.jsonl.gz",), preset=preset, lang=lang)
+        for lang, listed in BENCHMARKS.items()
+        for name, preset in listed.items()
+    ]
+    with Place(base=folder).active():
+        grid = trials(Contamination(against=tuple(files)).trials())
+    how = (
+        "A hundred questions of each benchmark planted by the stage, as the card of every build with `contamination` "
+        "shows; those too short to be found (fewer than eight words) are among them. Clean texts hold the words of the "
+        "questions in another order."
+    )
+    return Section("Contamination, planted", how, tuple(folder / file.paths[0] for file in files), grid)
+
+
 SECTIONS: dict[str, Callable[[Path], Section]] = {
     "language": language,
     "extraction": extraction,
@@ -178,6 +207,7 @@ SECTIONS: dict[str, Callable[[Path], Section]] = {
     "ngram_models": ngram_models,
     "personal_data": personal_data,
     "planted_personal_data": planted_personal_data,
+    "contamination": contamination,
 }
 """The page, table by table. To add one, write a function of the data folder that returns a `Section`."""
 
