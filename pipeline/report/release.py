@@ -24,8 +24,10 @@ from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import FileDigest, Manifest, read_manifest
 from pipeline.core.shards import PARQUET, TEMPORARY, read_batches, read_schema, row_bytes, whole, write_text
 from pipeline.report import answers as answering
+from pipeline.report import measures as measuring
 from pipeline.report.card import CARD, render_card
 from pipeline.report.findings import read_audit
+from pipeline.report.measures import read_measures
 
 Form = Literal["parquet", "arrow"]
 
@@ -51,9 +53,9 @@ BESIDE = ("recipe.yaml", "removed.json", "CHANGES.md", answering.FILE)
 def export(corpus: Path, out: Path, *, form: Form = "parquet", workers: int | None = None) -> Manifest:
     """Write the release form of a built corpus into a folder, and return its manifest.
 
-    The card quotes the answers that the card of the corpus quotes. What lies in the folder already and is of the same
-    shard stays; shards and reports of an older release go. The manifest is written last: a folder without one is not
-    finished.
+    The card quotes what the card of the corpus quotes: answers, and measures of these very documents. What lies in the
+    folder already and is of the same shard stays; shards and reports of an older release go. The manifest is written
+    last: a folder without one is not finished.
     """
     manifest = read_manifest(corpus)
     if _is_release(manifest):
@@ -76,10 +78,15 @@ def export(corpus: Path, out: Path, *, form: Form = "parquet", workers: int | No
         with whole(out / name) as temporary:
             shutil.copyfile(corpus / name, temporary)
     kept = {*(name for name in beside if (corpus / name).exists()), *(file.path for file in (*documents, *tokens))}
+    measures = read_measures(corpus)
+    if measures and measures.corpus == manifest.digest:
+        measures = measures.model_copy(update={"corpus": released.digest})
+        write_text(out / measuring.FILE, measures.to_json())
+        kept.add(measuring.FILE)
     _clear(out, kept, reports=released.digest != before)
     answers = corpus / answering.FILE
     said = answering.read_answers(answers) if answers.exists() else None
-    write_text(out / CARD, render_card(released, said, audit=read_audit(out)))
+    write_text(out / CARD, render_card(released, said, audit=read_audit(out), measures=read_measures(out)))
     write_text(out / MANIFEST, released.to_json())
     return released
 

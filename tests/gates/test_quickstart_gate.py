@@ -11,8 +11,12 @@ import pytest
 import yaml
 
 from pipeline.report.answers import read_answers
+from pipeline.report.card import write_card
 from pipeline.report.datasheet import datasheet
 from pipeline.report.grid import Grid
+from pipeline.report.rehearse.server import serve
+from pipeline.report.rehearse.steps import as_text, rehearse
+from pipeline.run.engine import Built
 from tests import projects
 
 ROOT = Path(__file__).parents[2]
@@ -41,11 +45,16 @@ def test_the_recipe_reads_what_the_extra_installs() -> None:
     assert named == {pin.partition("==")[0] for pin in PINS}
 
 
-@pytest.mark.slow
-def test_the_corpus_shows_every_stage_at_work(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     if pins := missing():
         pytest.skip(f"not installed: {', '.join(pins)}")
-    manifest = projects.build(RECIPE, tmp_path, workers=2).manifest
+    return projects.build(RECIPE, tmp_path_factory.mktemp("quickstart"), workers=2)
+
+
+@pytest.mark.slow
+def test_the_corpus_shows_every_stage_at_work(built: Built) -> None:
+    manifest = built.manifest
     documents: Counter[str] = Counter()
     for group in manifest.composition:
         documents[group.lang or ""] += group.size.documents
@@ -61,3 +70,11 @@ def test_the_corpus_shows_every_stage_at_work(tmp_path: Path) -> None:
     assert expected.rows and all(row[-1] for row in expected.rows)
     assert not sheet.unanswered
     assert not [row for row in licences.rows if row[0] in (None, "unknown")]
+
+
+@pytest.mark.slow
+def test_published_it_passes_the_audit_of_somebody_who_has_only_the_files(built: Built, tmp_path: Path) -> None:
+    write_card(built.folder, ROOT)
+    with serve(tmp_path / "hub") as hub:
+        steps = rehearse(built.folder, hub, tmp_path)
+    assert all(step.passed for step in steps), as_text(steps)

@@ -12,6 +12,7 @@ from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import read_manifest
 from pipeline.core.shards import read_table, write_table
 from pipeline.report import release
+from pipeline.report.measures import measure, read_measures
 from pipeline.report.publish_plan import refused_by_viewer
 from pipeline.report.release import check_files, export, released, write_parquet
 
@@ -46,6 +47,16 @@ def test_exported_again_only_what_differs_is_written(releases: tuple[Path, Path]
     (out / "manifest.json").write_text(read_manifest(releases[0]).to_json())
     export(corpus, out)
     assert (out / "LICENSE").exists() and not (out / "croissant.json").exists()
+
+
+def test_the_measures_of_a_corpus_are_those_of_its_release(releases: tuple[Path, Path], tmp_path: Path) -> None:
+    corpus = shutil.copytree(releases[0].parent / "build" / "small", tmp_path / "small")
+    found = measure(corpus)
+    done = export(corpus, tmp_path / "out")
+    assert read_measures(tmp_path / "out") == found.model_copy(update={"corpus": done.digest})
+    (corpus / "measures.json").write_text(found.model_copy(update={"corpus": "of another"}).to_json())
+    export(corpus, tmp_path / "other")
+    assert read_measures(tmp_path / "other") is None
 
 
 def test_arrow_on_request(releases: tuple[Path, Path], tmp_path: Path) -> None:
