@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.backends.lists import entries, find_list
+from pipeline.backends.lists import entries, find_installed, find_list
 from pipeline.core.asset import Asset
 from pipeline.core.manifest import Trial
 from pipeline.core.stage import Count, Local
@@ -39,18 +39,21 @@ class WordList(BaseModel):
 
     kind: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name in ledger and card")
     paths: tuple[str, ...] = Field((), description="files with words or phrases")
+    installed: tuple[str, ...] = Field(
+        (), description="files in installed distributions, as better-profanity:better_profanity/profanity_wordlist.txt"
+    )
     words: tuple[str, ...] = Field((), description="words or phrases, written here")
     langs: tuple[str, ...] = Field((), description="languages of the documents that they count in; empty: all")
 
     @model_validator(mode="after")
     def _has_words(self) -> Self:
-        if not self.paths and not self.words:
-            raise ValueError("give at least one of paths and words")
+        if not self.paths and not self.installed and not self.words:
+            raise ValueError("give at least one of paths, installed and words")
         return self
 
     def assets(self) -> tuple[Asset, ...]:
         """The files, by content."""
-        return tuple(find_list(path) for path in self.paths)
+        return (*map(find_list, self.paths), *map(find_installed, self.installed))
 
     def entries(self) -> tuple[str, ...]:
         """All words, each once, sorted."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.core.asset import Place
+from pipeline.core.errors import GristmillError, MissingBackend
 from pipeline.core.verdict import Verdict
 from pipeline.transforms.harmful import Harmful
 
@@ -66,3 +67,14 @@ def test_trials_plant_the_listed_words() -> None:
     mild, spam = stage.trials()
     assert (mild.planted, mild.found, mild.clean, mild.false_alarms) == (3, 3, 3, 0)
     assert (spam.planted, spam.found, spam.clean) == (3, 3, 0)
+
+
+def test_a_list_may_lie_in_an_installed_distribution() -> None:
+    # any file of lines that a distribution brings will do
+    stage = Harmful.model_validate(
+        {"lists": ({"kind": "names", "installed": ("idna:idna/py.typed",), "words": ("a b",)},)}
+    )
+    assert [asset.path.name for asset in stage.assets()] == ["py.typed"] and stage.lists[0].entries() == ("a b",)
+    for named, error in (("no-such-package:x.txt", MissingBackend), ("idna:no/such.txt", GristmillError)):
+        with pytest.raises(error):
+            Harmful.model_validate({"lists": ({"kind": "names", "installed": (named,)},)}).assets()
