@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline.cli import about, contents, corpora, models, recipes, releases, scorers, validating
+from pipeline.cli import about, cards, contents, corpora, models, recipes, releases, scorers, validating
 
 app = typer.Typer(
     name="gristmill",
@@ -18,7 +18,8 @@ app = typer.Typer(
 
 for command in (
     *(recipes.build, recipes.plan, recipes.census, recipes.limits, recipes.lsh),
-    *(corpora.peek, corpora.explain, corpora.card, corpora.pack, corpora.remove),
+    *(cards.card, cards.audit),
+    *(corpora.peek, corpora.explain, corpora.pack, corpora.remove),
     *(releases.export, releases.publish, releases.rehearse, releases.prove, releases.verify, releases.diff),
     *(contents.contamination, contents.measures),
     *(models.train, models.evaluate, validating.validate),

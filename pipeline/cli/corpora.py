@@ -40,16 +40,6 @@ def explain(
     show(fates, explaining.as_text(fates), as_json=as_json)
 
 
-def card(
-    corpus: Corpus,
-    base: Annotated[Path, typer.Option(help="project folder that holds the answers")] = Path(),
-) -> None:
-    """Write the card of a built corpus again, after its answers have changed, and print where it is."""
-    from pipeline.report import card as cards
-
-    print(cards.write_card(corpus, base))
-
-
 def pack(
     corpus: Corpus,
     out: Annotated[Path, typer.Option("--out", help="new folder for the files")],

@@ -40,6 +40,14 @@ def write_card(corpus: Path, base: Path) -> Path:
     return path
 
 
+def render_again(folder: Path) -> Path:
+    """Write README.md from what lies beside it alone: manifest, answers and audit."""
+    path, answers = folder / CARD, folder / answering.FILE
+    said = read_answers(answers if answers.exists() else None)
+    write_text(path, render_card(read_manifest(folder), said, audit=read_audit(folder)))
+    return path
+
+
 def answers_of(recipe: Mapping[str, Any], base: Path) -> Answers:
     """The answers that a recipe names; RecipeError where they cannot be used."""
     named = (recipe.get("card") or {}).get("answers")

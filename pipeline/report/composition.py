@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from pipeline.core.manifest import Group, Manifest, Size, TokenGroup
 from pipeline.report.fields import Field, Line, from_run
-from pipeline.report.grid import Cell, Grid, Kind
+from pipeline.report.grid import Cell, Columns, Grid
 from pipeline.report.licences import conflicts, spdx
 
 COUNTED = (
@@ -47,7 +47,7 @@ def rights(manifest: Manifest) -> Iterator[Field]:
         sums: dict[tuple[str | None, str], int] = {}
         for license, why, n in asked:
             sums[license, why] = sums.get((license, why), 0) + n
-        columns: tuple[tuple[str, Kind], ...] = (("Licence asks", "name"), ("What", "told"), ("Documents", "count"))
+        columns: Columns = (("Licence asks", "name"), ("What", "told"), ("Documents", "count"))
         rows = tuple((license, why, n) for (license, why), n in sorted(sums.items(), key=lambda item: -item[1]))
         method = "licences of documents that ask what that of the compilation does not: to be looked at, no judgement"
         yield from_run("conflicts", Grid(columns=columns, rows=rows), method, "licences", scope="every document")
@@ -66,7 +66,7 @@ def portions(title: str, groups: Sequence[Group], key: Callable[[Group], str | N
         sizes[key(group)] = sizes.get(key(group), Size()) + group.size
     total = sum(sizes.values(), Size())
     ordered = sorted(sizes.items(), key=lambda item: (-item[1].documents, item[0] or ""))
-    columns: tuple[tuple[str, Kind], ...] = (
+    columns: Columns = (
         *((title, "name"), ("Documents", "count"), ("Characters", "count"), ("Bytes", "count")),
         *(("Share of documents", "share"), ("Share of characters", "share")),
     )
@@ -99,7 +99,7 @@ def tokens(manifest: Manifest) -> Iterator[Field]:
         text = "Of {size:,} tokens of the vocabulary {used:,} occur ({share:.2%})."
         yield from_run("vocabulary", Line(text=text, values=values), _PACKED, "tokens", scope="every row")
     if manifest.longest:
-        columns: tuple[tuple[str, Kind], ...] = (("Longest documents", "text"), ("Split", "name"), ("Tokens", "count"))
+        columns: Columns = (("Longest documents", "text"), ("Split", "name"), ("Tokens", "count"))
         rows = tuple((one.id, one.split, one.tokens) for one in manifest.longest)
         yield from_run("longest", Grid(columns=columns, rows=rows), _PACKED, "tokens", scope="every row")
     counts = tuple((name, n) for name, n in sorted(facts.items()) if not name.startswith("vocabulary"))
@@ -118,7 +118,7 @@ def _splits(manifest: Manifest) -> Grid:
     for file in manifest.tokens:
         had = counts.get(split := PurePosixPath(file.path).parent.name, [0, 0, 0])
         counts[split] = [had[0] + 1, had[1] + file.rows, had[2] + file.bytes]
-    columns: tuple[tuple[str, Kind], ...] = (
+    columns: Columns = (
         *(("Split", "name"), ("Files", "count"), ("Rows", "count"), ("Bytes", "count"), ("Tokens", "count")),
         *(("Padding", "thousandths"), ("Documents cut", "share")),
     )
@@ -137,7 +137,7 @@ def _token_portions(title: str, groups: Sequence[TokenGroup], key: Callable[[Tok
         had = counts.get(key(group), [0, 0, 0])
         counts[key(group)] = [had[0] + group.documents, had[1] + group.tokens, had[2] + group.bytes]
     total = sum(tokens for _, tokens, _ in counts.values()) or 1
-    columns: tuple[tuple[str, Kind], ...] = (
+    columns: Columns = (
         *((title, "name"), ("Documents", "count"), ("Tokens", "count")),
         *(("Share of tokens", "share"), ("Bytes per token", "number")),
     )

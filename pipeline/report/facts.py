@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any
 
 from pipeline.core.manifest import StageCount, Trial
-from pipeline.report.grid import Cell, Grid, Kind
+from pipeline.report.grid import Cell, Columns, Grid
 
 _LANGUAGES = 8
 """Columns of languages in a table of counts; the others are added up in one."""
@@ -23,9 +23,9 @@ def found(count: StageCount) -> Grid:
     totals = sum(kinds.values(), Counter())
     ordered = [lang for lang, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0])) if lang]
     shown, others = ordered[:_LANGUAGES], ordered[_LANGUAGES:]
-    head = (("Found", "name"), ("In all", "count"), *((lang, "count") for lang in shown))
-    head += (("other languages", "count"),) if others else ()
-    rows = [
+    more: Columns = (("other languages", "count"),) if others else ()
+    head: Columns = (("Found", "name"), ("In all", "count"), *((lang, "count") for lang in shown), *more)
+    rows: list[tuple[Cell, ...]] = [
         (kind, counts.total(), *(counts[lang] for lang in shown), *([sum(counts[o] for o in others)] if others else []))
         for kind, counts in sorted(kinds.items(), key=lambda item: (-item[1].total(), item[0]))
     ]
@@ -47,7 +47,7 @@ def decided(facts: Mapping[str, Any]) -> tuple[Grid, ...]:
 
 def trials(held: tuple[Trial, ...]) -> Grid:
     """Recall and precision by kind and language, each with its 95% interval."""
-    head: tuple[tuple[str, Kind], ...] = (
+    head: Columns = (
         *(("Planted", "name"), ("Language", "name"), ("Texts", "count"), ("Detected", "count")),
         *(("Recall", "share"), ("95% interval", "interval"), ("Clean texts", "count"), ("False alarms", "count")),
         *(("Precision", "share"), ("95% interval", "interval")),
@@ -101,6 +101,6 @@ def _records(value: Any) -> list[tuple[str, Mapping[str, Any]]] | None:
 
 def _of_records(path: str, records: list[tuple[str, Mapping[str, Any]]]) -> Grid:
     names = list(dict.fromkeys(name for _, record in records for name in record))
-    head: tuple[tuple[str, Kind], ...] = ((path or "name", "name"), *((name, "value") for name in names))
+    head: Columns = ((path or "name", "name"), *((name, "value") for name in names))
     rows = [(name, *(record.get(column) for column in names)) for name, record in records]
     return Grid(columns=head, rows=tuple(rows))

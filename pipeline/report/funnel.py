@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Manifest, Record, Size, StageCount, Sweep
-from pipeline.report.grid import Grid, Kind
+from pipeline.report.grid import Columns, Grid
 from pipeline.report.safe import one_line
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check_books(manifest: Manifest) -> None:
 def as_grid(rows: tuple[FunnelRow, ...], published: Mapping[str, Mapping[str, Any]]) -> Grid:
     """The funnel with all reasons; `published` has by stage the share that others removed, and its source."""
     said = {stage: f"{other['share']:.2%} ({other['source']})" for stage, other in published.items()}
-    head: tuple[tuple[str, Kind], ...] = (
+    head: Columns = (
         *(("Stage", "name"), ("Read", "count"), ("Kept", "count"), ("Dropped", "count"), ("Share dropped", "share")),
         *((("Published elsewhere", "told"),) if said else ()),
         *(("Characters kept", "count"), ("Reasons", "counts")),

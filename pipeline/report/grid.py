@@ -13,6 +13,8 @@ Kind = Literal["name", "text", "told", "code", "count", "number", "share", "thou
 """How a column is shown: `share` in hundredths of a percent, `thousandths` one digit finer, `interval` two shares,
 `counts` names with a number each, `told` a sentence of ours, whose numbers count as figures."""
 
+Columns = tuple[tuple[str, Kind], ...]
+
 Cell = str | int | float | bool | tuple[float, float] | tuple[tuple[str, int], ...] | None
 
 SHOWN = 50
@@ -27,7 +29,7 @@ class Grid(Record):
     """Columns with a heading and a kind, and rows of cells. `rest`: what the last row says of rows not shown."""
 
     kind: Literal["grid"] = "grid"
-    columns: tuple[tuple[str, Kind], ...]
+    columns: Columns
     rows: tuple[tuple[Cell, ...], ...]
     rest: Literal["added", "elsewhere"] = "elsewhere"
 

@@ -13,7 +13,7 @@ from pipeline.report import funnel as funnels
 from pipeline.report.answers import Answers
 from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, measured, said
 from pipeline.report.findings import Audit, Finding
-from pipeline.report.grid import Grid
+from pipeline.report.grid import Cell, Columns, Grid
 from pipeline.report.measures import Measures
 from pipeline.report.recipe_text import entries, recipe_yaml
 
@@ -99,7 +99,7 @@ def _diversity(told: Told) -> Iterator[Field]:
 
 def _sources(told: Told) -> Iterator[Field]:
     if told.manifest.inputs:
-        columns = (("Input", "text"), ("Of source", "name"), ("Bytes", "count"), ("sha256", "code"))
+        columns: Columns = (("Input", "text"), ("Of source", "name"), ("Bytes", "count"), ("sha256", "code"))
         rows = tuple((item.name, item.source, item.bytes, item.sha256) for item in told.manifest.inputs)
         yield from_run(
             "inputs", Grid(columns=columns, rows=rows), "bytes read, and the sha256 of the whole file", "rebuild"
@@ -131,8 +131,14 @@ def _funnel(told: Told) -> Iterator[Field]:
 
 
 def _expected(expected: Mapping[str, tuple[float, float]], found: Mapping[str, float]) -> Grid:
-    columns = (("Expected of stage", "name"), ("From", "share"), ("To", "share"), ("Found", "share"), ("Met", "text"))
-    rows = []
+    columns: Columns = (
+        ("Expected of stage", "name"),
+        ("From", "share"),
+        ("To", "share"),
+        ("Found", "share"),
+        ("Met", "text"),
+    )
+    rows: list[tuple[Cell, ...]] = []
     for stage, (low, high) in expected.items():
         share = found.get(stage)
         rows.append((stage, low, high, share, share is not None and low <= share <= high))
@@ -146,7 +152,7 @@ def _compared(manifest: Manifest, rows: tuple[funnels.FunnelRow, ...]) -> Grid |
         for index in manifest.indexes
         for older in index.older
     )
-    columns = (("Compared by", "name"), ("Older build", "text"), ("Key", "code"), ("Dropped", "count"))
+    columns: Columns = (("Compared by", "name"), ("Older build", "text"), ("Key", "code"), ("Dropped", "count"))
     return Grid(columns=columns, rows=found) if found else None
 
 
@@ -183,7 +189,7 @@ def _decontamination(told: Told) -> Iterator[Field]:
 
 def _reproducibility(told: Told) -> Iterator[Field]:
     manifest = told.manifest
-    columns = (("Sweep", "name"), ("Shards", "count"), ("Key", "code"))
+    columns: Columns = (("Sweep", "name"), ("Shards", "count"), ("Key", "code"))
     rows = tuple((sweep.name, sweep.shards, sweep.key) for sweep in manifest.sweeps)
     method = "a sweep's key is the hash of what determines its output; shards are those of the store, empty ones too"
     yield from_run("sweeps", Grid(columns=columns, rows=rows), method, "rebuild")
@@ -208,7 +214,7 @@ def _reproducibility(told: Told) -> Iterator[Field]:
 def _integrity(told: Told) -> Iterator[Field]:
     manifest = told.manifest
     tokenizer = (manifest.tokenizer,) if manifest.tokenizer else ()
-    columns = (("File", "text"), ("Rows", "count"), ("Bytes", "count"), ("sha256", "code"))
+    columns: Columns = (("File", "text"), ("Rows", "count"), ("Bytes", "count"), ("sha256", "code"))
     files = (*manifest.documents, *manifest.tokens, *tokenizer)
     rows = tuple((file.path, file.rows, file.bytes, file.sha256) for file in files)
     method = "rows, bytes and sha256 of each file when it was written"
@@ -218,7 +224,7 @@ def _integrity(told: Told) -> Iterator[Field]:
         line = Line(text="Nobody has audited this state of the corpus; `gristmill audit CORPUS` does, from the files.")
         yield Field(name="audit", standing="not stated", value=line, unchecked=unchecked)
         return
-    columns = (("Check", "name"), ("Outcome", "text"), ("Scope", "text"), ("What was seen", "told"))
+    columns: Columns = (("Check", "name"), ("Outcome", "text"), ("Scope", "text"), ("What was seen", "told"))
     rows = tuple((found.check, found.status, found.scope, found.said) for found in told.audit.findings)
     figures = told.audit.figures
     line = Line(

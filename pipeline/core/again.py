@@ -1,0 +1,56 @@
+"""What an audit asks of a recipe's own code: rooms do not know each other, so the command line hands it over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from pipeline.core.manifest import Manifest, Trial, Warned
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A document that a stage would drop now, or whose column it would write otherwise."""
+
+    id: str
+    stage: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """An input file read again: the key of the plan, and the documents that the first sweep keeps of it.
+
+    `texts` by id; None where a later stage rewrites them.
+    """
+
+    key: str
+    source: str
+    file: str
+    sha256: str
+    texts: Mapping[str, str | None]
+
+
+class Again(Protocol):
+    """The recipe's own code, asked again."""
+
+    def stages(self) -> tuple[str, ...]:
+        """Labels of the stages that can be asked about documents that they kept."""
+
+    def judge(self, documents: pa.Table) -> list[Judged]:
+        """What these stages would drop, or write otherwise."""
+
+    def rewritten_after(self, word: str) -> bool:
+        """Whether a stage after the last one of this word changes texts."""
+
+    def trials(self) -> Mapping[str, tuple[Trial, ...]]:
+        """The trials of its detectors, held again."""
+
+    def warnings(self, manifest: Manifest) -> tuple[Warned, ...]:
+        """What a build would warn of, given these counts."""
+
+    def rebuild(self, seed: str) -> Rebuilt:
+        """A drawn input file read again; GristmillError where it cannot be."""
