@@ -10,14 +10,18 @@ from typing import Any
 import yaml
 
 from pipeline.core.asset import Place
+from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Manifest, read_manifest
 from pipeline.core.shards import write_text
 from pipeline.report import answers as answering
 from pipeline.report.answers import Answers, read_answers
+from pipeline.report.article53 import article53
+from pipeline.report.croissant import croissant
 from pipeline.report.datasheet import datasheet
 from pipeline.report.fields import Code, Datasheet, Field, Line, Points, Said, Standing
 from pipeline.report.findings import Audit, read_audit
 from pipeline.report.front_matter import front_matter
+from pipeline.report.gebru import gebru
 from pipeline.report.grid import Grid
 from pipeline.report.grid import as_markdown as grid_as_markdown
 from pipeline.report.measures import Measures, read_measures
@@ -25,6 +29,8 @@ from pipeline.report.safe import fenced, inline, prose, word
 from pipeline.report.words import Say, words
 
 CARD = "README.md"
+
+FORMATS = ("hub", "json", "croissant", "gebru", "eu-article-53")
 
 
 def write_card(corpus: Path, base: Path) -> Path:
@@ -52,6 +58,24 @@ def answers_of(recipe: Mapping[str, Any], base: Path) -> Answers:
     """The answers that a recipe names; RecipeError where they cannot be used."""
     named = (recipe.get("card") or {}).get("answers")
     return read_answers(Place(base=base).resolve(named) if named else None)
+
+
+def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
+    """The datasheet in another format or language; GristmillError lists what there is."""
+    if form not in FORMATS:
+        raise GristmillError(f"there is no format {form!r}: choose one of {', '.join(FORMATS)}")
+    manifest = read_manifest(corpus)
+    answers, audit, say = answers_of(manifest.recipe, base), read_audit(corpus), words(lang)
+    sheet = datasheet(manifest, answers, audit)
+    if form == "json":
+        return sheet.to_json()
+    if form == "croissant":
+        return croissant(sheet, manifest, answers)
+    if form == "gebru":
+        return gebru(sheet, answers, say)
+    if form == "eu-article-53":
+        return article53(sheet, manifest, answers, say)
+    return render_card(manifest, answers, audit=audit, lang=lang)
 
 
 def render_card(

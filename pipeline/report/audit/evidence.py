@@ -19,7 +19,7 @@ from pipeline.backends.tokenizer import Encoder, load
 from pipeline.core.again import Again
 from pipeline.core.chance import draws
 from pipeline.core.errors import StoreError
-from pipeline.core.manifest import Group, Manifest, add_groups, compose, read_manifest
+from pipeline.core.manifest import Group, Manifest, Size, read_manifest
 from pipeline.core.shards import read_batches
 from pipeline.report import answers as answering
 from pipeline.report.answers import Answers, read_answers
@@ -138,22 +138,31 @@ class Documents:
 
         rows: dict[str, int] = {}
         schemas: dict[str, pa.Schema] = {}
-        groups: list[tuple[Group, ...]] = []
         frames = []
         for name, path in files:
             rows[name] = 0
             for batch in read_batches(path):
                 rows[name] += batch.num_rows
                 schemas[name] = batch.schema
-                groups.append(compose(batch))
                 frames.append(_small(batch))
         empty = _small(pa.RecordBatch.from_pylist([], schema=_FEW))
         frame = pl.concat([empty, *frames], rechunk=True)
-        return cls(rows, schemas, add_groups(groups), frame)
+        return cls(rows, schemas, _groups(frame), frame)
 
 
 _NAMES = ("id", "url", "lang", "source", "license", "file")
 _FEW = pa.schema([*((name, pa.string()) for name in _NAMES), ("text", pa.large_string())])
+
+
+def _groups(frame: pl.DataFrame) -> tuple[Group, ...]:
+    import polars as pl
+
+    sizes = (pl.len().alias("documents"), pl.col("characters").sum(), pl.col("bytes").sum())
+    summed = frame.group_by("source", "lang", "license").agg(*sizes)
+    return tuple(
+        Group(source=source, lang=lang, license=license, size=Size(documents=n, characters=characters, bytes=n_bytes))
+        for source, lang, license, n, characters, n_bytes in sorted(summed.iter_rows(), key=str)
+    )
 
 
 def _small(batch: pa.RecordBatch) -> pl.DataFrame:

@@ -26,6 +26,7 @@ class Packed:
     rows: dict[str, int]
     facts: Counter[str]
     used: np.ndarray
+    """How often each id occurs, padding included."""
     frame: pl.DataFrame
     """`split`, `id`, `length` of each piece."""
     disorder: tuple[str, ...]
@@ -52,20 +53,11 @@ class Packed:
                         pl.lit(split).alias("split"), "id", "length"
                     )
                 )
-                counts = np.bincount(_real_ids(batch, starts, lengths))
+                counts = np.bincount(batch.column("input_ids").flatten().to_numpy(zero_copy_only=False))
                 used = np.pad(used, (0, max(0, len(counts) - len(used))))
                 used[: len(counts)] += counts
                 disorder += [] if _in_order(batch, starts, lengths) else [name]
         return cls(rows, facts, used, pl.concat(frames), tuple(dict.fromkeys(disorder)))
-
-
-def _real_ids(batch: pa.RecordBatch, starts: pa.Array, lengths: pa.Array) -> np.ndarray:
-    """The token ids of a batch that are no padding; negative ids are counted as 0."""
-    length = batch.schema.field("input_ids").type.list_size
-    ids = batch.column("input_ids").flatten().to_numpy(zero_copy_only=False).reshape(-1, length)
-    filled = np.zeros(batch.num_rows, dtype=np.int64)
-    np.add.at(filled, rows_of(batch), lengths.to_numpy(zero_copy_only=False))
-    return np.maximum(ids[np.arange(length) < filled[:, None]], 0)
 
 
 def _in_order(batch: pa.RecordBatch, starts: pa.Array, lengths: pa.Array) -> bool:

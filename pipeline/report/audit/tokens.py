@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -69,16 +70,15 @@ def _groups(evidence: Evidence, joined: pl.DataFrame) -> Iterator[str]:
 
 
 def _vocabulary(evidence: Evidence) -> Iterator[str]:
-    """How many ids occur, the end-of-document tokens not counted, as the packing did not."""
+    """How many ids occur, but for ends of documents and padding, which the packing did not count."""
     stated = evidence.manifest.facts.get("vocabulary_used")
     if stated is None or not evidence.manifest.tokenizer:
         return
     encoder = evidence.encoder
-    used = evidence.tokens.used.copy()
-    if encoder.end < len(used):
-        used[encoder.end] -= sum(
-            n for name, n in evidence.tokens.facts.items() if name.endswith("_documents") and "cut" not in name
-        )
+    facts = evidence.tokens.facts
+    used = np.pad(evidence.tokens.used, (0, max(0, encoder.size - len(evidence.tokens.used))))
+    used[encoder.pad] -= sum(n for name, n in facts.items() if name.endswith("_padding"))
+    used[encoder.end] -= sum(n for name, n in facts.items() if re.fullmatch("[^_]+_documents", name))
     if len(used) > encoder.size:
         yield f"the id {len(used) - 1:,} is not of the tokenizer, which has {encoder.size:,}"
     elif (found := int((used > 0).sum())) != stated:
