@@ -331,7 +331,9 @@ _ROOMS = {
     **dict.fromkeys(("language",), "language"),
     **dict.fromkeys(("harmful", "toxicity"), "harmful"),
     **dict.fromkeys(("rights", "licence", "license"), "rights"),
-    **dict.fromkeys(("classifier", "train_classifier", "perplexity", "train_ngram", "quantile"), "quality"),
+    **dict.fromkeys(
+        ("classifier", "train_classifier", "perplexity", "train_ngram", "quantile", "ccnet_size", "importance"), "quality"
+    ),
 }
 """Where the card tells of a stage, by its word; of all others it tells with the funnel."""
 

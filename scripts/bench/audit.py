@@ -79,13 +79,13 @@ def main() -> None:
 
 
 def make(folder: Path, n_documents: int) -> Path:
-    """A corpus of made-up words, 200 to 600 a document, built by the engine."""
+    """A corpus of made-up words, 200 to 900 a document, 3.6 kB in the mean as on the web, built by the engine."""
     drawn = random.Random(0)
     words = ["".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=drawn.randint(2, 9))) for _ in range(20_000)]
     for number in range(8):
         with (folder / f"part-{number}.jsonl").open("w", encoding="utf-8") as stream:
             for row in range(n_documents // 8):
-                text = " ".join(drawn.choices(words, k=drawn.randint(200, 600)))
+                text = " ".join(drawn.choices(words, k=drawn.randint(200, 900)))
                 url = f"https://www.{words[row % 500]}.org/{number}/{row}"
                 stream.write(json.dumps({"id": f"{number}-{row}", "url": url, "text": text}) + "\n")
     options = Options(folder / "build", 1, 256, Place(base=folder, offline=True))

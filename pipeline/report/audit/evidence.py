@@ -20,7 +20,7 @@ from pipeline.core.again import Again
 from pipeline.core.chance import draws
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Group, Manifest, Size, read_manifest
-from pipeline.core.shards import read_batches
+from pipeline.core.shards import read_batches, read_schema
 from pipeline.report import answers as answering
 from pipeline.report.answers import Answers, read_answers
 from pipeline.report.audit.packed import Packed
@@ -141,9 +141,9 @@ class Documents:
         frames = []
         for name, path in files:
             rows[name] = 0
-            for batch in read_batches(path):
+            schemas[name] = read_schema(path)
+            for batch in read_batches(path, [few for few in _FEW.names if few in schemas[name].names]):
                 rows[name] += batch.num_rows
-                schemas[name] = batch.schema
                 frames.append(_small(batch))
         empty = _small(pa.RecordBatch.from_pylist([], schema=_FEW))
         frame = pl.concat([empty, *frames], rechunk=True)

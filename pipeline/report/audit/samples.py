@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
@@ -184,16 +184,18 @@ _TEMPLATE = 10
 def contamination(evidence: Evidence) -> Outcome:
     """Runs of words of a benchmark in the documents: 13 of them, or a whole item that has at least 8."""
     claims = "contamination" in {word for word, _ in entries(evidence.manifest.recipe)}
-    if not evidence.benchmarks:
+    own = fields(evidence.manifest.recipe, "contamination").get("written") or []
+    benchmarks = {path.name: _file_spans(path) for path in evidence.benchmarks}
+    benchmarks |= {"written in the recipe": _benchmark_spans([own])} if own else {}
+    if not benchmarks:
         return unknown("no benchmark was given: name its JSON lines with --benchmark FILE")
     texts = evidence.texts()
     hits: dict[str, int] = {}
     seen: dict[str, str] = {}
-    for path in evidence.benchmarks:
-        spans = _benchmark_spans(path)
+    for name, spans in benchmarks.items():
         rows = [row for row, text in enumerate(texts) if _holds_span(text, spans)]
-        hits[path.name] = len(rows)
-        seen |= {path.name: evidence.sample["id"][rows[0]].as_py()} if rows else {}
+        hits[name] = len(rows)
+        seen |= {name: evidence.sample["id"][rows[0]].as_py()} if rows else {}
     grid = _residual("Benchmark", hits, len(texts))
     said = "; ".join(f"{name} in {n:,} of {len(texts):,}" for name, n in hits.items())
     odd = [name for name, n in hits.items() if wilson(n, len(texts))[0] > _CONTAMINATED]
@@ -204,20 +206,26 @@ def contamination(evidence: Evidence) -> Outcome:
     return holds(said, evidence.scope, grid, sampled=True)
 
 
-def _benchmark_spans(path: Path) -> frozenset[tuple[str, ...]]:
-    """All runs of `_SPAN` words of the items (JSON lines, every text in them), short items whole."""
+def _file_spans(path: Path) -> frozenset[tuple[str, ...]]:
+    """The spans of a benchmark in JSON lines; every text in a line is one of its item."""
     import gzip
     import json
 
-    counts: Counter[tuple[str, ...]] = Counter()
+    items = []
     with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as stream:
         for number, line in enumerate(stream, 1):
             try:
-                item = json.loads(line) if line.strip() else {}
+                items.append(json.loads(line) if line.strip() else {})
             except ValueError:
                 raise GristmillError(f"{path}: line {number} is not JSON; a benchmark is JSON lines") from None
-            spans = {span for text in _strings(item) for span in _spans(_words(text))}
-            counts.update(spans)
+    return _benchmark_spans(items)
+
+
+def _benchmark_spans(items: Iterable[object]) -> frozenset[tuple[str, ...]]:
+    """All runs of `_SPAN` words of the items, short items whole; not those that many items share."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for item in items:
+        counts.update({span for text in _strings(item) for span in _spans(_words(text))})
     return frozenset(span for span, n in counts.items() if n < _TEMPLATE)
 
 

@@ -68,6 +68,8 @@ RECIPE: dict[str, Any] = {
     ],
     "stages": [
         "normalize",
+        "pii",
+        {"contamination": {"written": [BENCHMARK]}},
         "language",
         {"length": {"min_characters": 100}},
         "exact",
@@ -89,6 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = []
         for row in range(30):
             text = sentences(lang, f"{name}/{row}")
+            text += f" Write to miller{row}@mill{row}.com." if row % 10 == 0 else f" {BENCHMARK}." if row == 7 else ""
             rows.append({"id": f"{name}-{row}", "text": text, "url": f"https://www.site{row % 7}.org/{name}/{row}"})
         rows += [
             {**rows[0], "id": f"{name}-twin"},

@@ -32,12 +32,12 @@ def test_an_honest_corpus_passes_and_every_figure_is_accounted_for(saboteur: Sab
     found = audit(asked)
     assert not found.failed, audits.as_text(found)
     unknown = {name for name, status in outcomes(found).items() if status == "CANNOT VERIFY"}
-    assert unknown == {"personal_data", "contamination", "attested"}, audits.as_text(found)
+    assert unknown == {"attested"}, audits.as_text(found)
     sheet = datasheet(saboteur.manifest, asked.answers)
     total = sum(field.value.n_figures for field in sheet.fields())
     figures = found.figures
     assert figures.verified + figures.wrong + figures.unverifiable == total > 150
-    assert figures.wrong == 0 and figures.verified > 0.8 * total
+    assert figures.wrong == 0 and figures.verified > 0.6 * total
 
 
 def test_every_check_that_a_field_names_exists_and_says_what_it_claims(saboteur: Saboteur) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.manifest import Trial
+from pipeline.core.manifest import StageCount
 from pipeline.core.shards import read_table, write_table
 from pipeline.report.audit import CHECKS
 from pipeline.report.card import render_again
@@ -242,14 +242,12 @@ def a_score_is_polished(s: Saboteur) -> None:
 
 @caught_by("personal_data")
 def addresses_are_put_back(s: Saboteur) -> None:
-    s.claim(recipe={**s.manifest.recipe, "stages": ["pii", *s.manifest.recipe["stages"]]})
     s.add(*(("en", sentences("en", f"mail/{n}") + f" Write to ann.miller{n}@gmail.com.") for n in range(3)))
     s.cover()
 
 
 @caught_by("contamination")
 def questions_of_a_benchmark_are_added(s: Saboteur) -> None:
-    s.claim(recipe={**s.manifest.recipe, "stages": [*s.manifest.recipe["stages"], "contamination"]})
     s.add(*(("en", f"{sentences('en', f'bench/{n}')} {BENCHMARK}.") for n in range(2)))
     s.cover()
 
@@ -283,12 +281,12 @@ def a_row_of_a_ledger_is_gone(s: Saboteur) -> None:
 
 @caught_by("ledger")
 def documents_are_dropped_for_a_nicer_reason(s: Saboteur) -> None:
-    sweep, *more = s.manifest.sweeps
-    counts = [
-        c.model_copy(update={"dropped": {"shortened": sum(c.dropped.values())} if c.dropped else {}})
-        for c in sweep.stages
-    ]
-    s.claim(sweeps=(sweep.model_copy(update={"stages": tuple(counts)}), *more))
+    def nicer(count: StageCount) -> StageCount:
+        n = sum(count.dropped.values())
+        return count.model_copy(update={"dropped": {"shortened": n}}) if n else count
+
+    sweeps = s.manifest.sweeps
+    s.claim(sweeps=tuple(w.model_copy(update={"stages": tuple(map(nicer, w.stages))}) for w in sweeps))
 
 
 @caught_by("removed")
@@ -306,7 +304,9 @@ def a_warning_is_hushed_up(s: Saboteur) -> None:
 
 @caught_by("trials")
 def a_detector_is_praised(s: Saboteur) -> None:
-    s.claim(trials={"length": (Trial(kind="short", lang="en", planted=100, found=100, clean=100),)})
+    held = s.manifest.trials["pii"]
+    best = tuple(trial.model_copy(update={"found": trial.planted, "false_alarms": 0}) for trial in held)
+    s.claim(trials={**s.manifest.trials, "pii": best})
 
 
 @caught_by("tokens")
@@ -369,7 +369,7 @@ def the_inputs_are_said_to_be_others(s: Saboteur) -> None:
 def test_a_lie_is_caught_by_the_check_that_claims_it(name: str, saboteur: Saboteur) -> None:
     check, lie = LIES[name]
     lie(saboteur)
-    asked = {"rebuild": True} if check == "rebuild" else {"benchmarks": (saboteur.project / "bench.jsonl",)}
+    asked = {"rebuild": check == "rebuild"}
     outcome = saboteur.caught_by(check, **asked)
     assert outcome.status == "FAIL", outcome.said
 
