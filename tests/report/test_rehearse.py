@@ -88,9 +88,11 @@ def test_a_release_is_rehearsed_from_publishing_to_a_resumed_stream(
         "load_dataset, streaming",
         "streaming, stopped and resumed",
         "load_dataset of the copy",
+        "audit",
     ]
     counts = counts_of(read_manifest(releases[1]))
     assert f"documents/train {counts['documents/train']:,}" in done[3].said
+    assert "figures of the card re-verified" in done[-1].said
 
 
 @pytest.mark.slow

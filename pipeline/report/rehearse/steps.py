@@ -29,7 +29,7 @@ class Step(Record):
 
 
 def rehearse(corpus: Path, rehearsal: Rehearsal, scratch: Path) -> list[Step]:
-    """Publish, publish again, download the tag, load and stream every configuration; stops at the first that fails."""
+    """Publish, publish again, download the tag, load and stream every configuration, audit; stops where one fails."""
     folder = released(corpus)
     manifest = read_manifest(folder)
     steps: list[Step] = []
@@ -92,6 +92,11 @@ def _steps(folder: Path, manifest: Manifest, rehearsal: Rehearsal, scratch: Path
             found = read[way]
             told = ", ".join(f"{split} {count:,}" for split, count in found.items())
             yield way, f"{told} rows{'' if found == expected else f', the manifest says {expected}'}", found == expected
+        audited = _run(["-m", "pipeline.cli", "audit", f"hf://{name}@{first['tag']}", "--json"], environment)
+        figures = audited["figures"]
+        failed = [finding["check"] for finding in audited["findings"] if finding["status"] == "FAIL"]
+        told = f"{figures['verified']:,} figures of the card re-verified, {figures['unverifiable']:,} cannot be"
+        yield "audit", f"{told}{'; failed: ' + ', '.join(failed) if failed else ''}", not failed
     except GristmillError as error:
         yield "stopped", str(error), False
 
@@ -101,6 +106,6 @@ def _run(arguments: list[str], environment: dict[str, str]) -> Any:
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
-    if done.returncode:
+    if done.returncode and not done.stdout.startswith("{"):
         raise GristmillError(done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
     return json.loads(done.stdout[done.stdout.index("{") :])
