@@ -83,6 +83,10 @@ class Contamination(Global):
             raise ValueError("least must not be smaller than gram")
         return self
 
+    def columns_written(self) -> Mapping[str, pa.DataType]:
+        """The text, where questions are cut out of it."""
+        return self.writes if self.action == "cut" else {}
+
     def assets(self) -> tuple[Asset, ...]:
         """The files of all benchmarks."""
         return tuple(asset for benchmark in self.against for asset in benchmark.assets())

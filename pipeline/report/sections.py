@@ -329,8 +329,8 @@ _ROOMS = {
     **dict.fromkeys(("pii",), "personal"),
     **dict.fromkeys(("contamination",), "decontamination"),
     **dict.fromkeys(("language",), "language"),
-    **dict.fromkeys(("harmful", "toxicity"), "harmful"),
-    **dict.fromkeys(("rights", "licence", "license"), "rights"),
+    **dict.fromkeys(("harmful",), "harmful"),
+    **dict.fromkeys(("rights", "licenses", "opt_out"), "rights"),
     **dict.fromkeys(
         ("classifier", "train_classifier", "perplexity", "train_ngram", "quantile", "ccnet_size", "importance"), "quality"
     ),

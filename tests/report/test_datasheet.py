@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.core.errors import RecipeError
 from pipeline.core.manifest import read_manifest
 from pipeline.report.answers import Answers, ask, read_answers
@@ -118,3 +120,13 @@ def test_all_mistakes_are_shown_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="there is no file"):
         read_answers(tmp_path / "none.yaml")
+
+
+def test_the_command_line_asks(build_corpus, tmp_path: Path) -> None:
+    recipe = {"recipe": "tiny", "version": "1", "card": {"license": "mit", "answers": "cards/answers.yaml"}}
+    corpus = build_corpus([{"id": "a", "text": "t"}], recipe)
+    questions = "\n" * (len(Answers.model_fields) - 1)
+    done = CliRunner().invoke(app, ["card", str(corpus), "--ask", "--base", str(tmp_path)], input=f"Asked\n{questions}")
+    assert done.exit_code == 0, done.output
+    assert "14 questions have no answer" in done.output
+    assert "# Asked\n" in (corpus / "README.md").read_text(encoding="utf-8")

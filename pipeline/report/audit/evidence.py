@@ -146,7 +146,7 @@ class Documents:
                 rows[name] += batch.num_rows
                 frames.append(_small(batch))
         empty = _small(pa.RecordBatch.from_pylist([], schema=_FEW))
-        frame = pl.concat([empty, *frames], rechunk=True)
+        frame = pl.concat([empty, *frames])
         return cls(rows, schemas, _groups(frame), frame)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+_PIECES = pa.schema([("split", pa.string()), ("id", pa.string()), ("length", pa.int64())])
+
+
 @dataclass(frozen=True)
 class Packed:
     """What is counted in all packed rows: facts by split, which ids occur, and a frame with a row a piece."""
@@ -39,7 +42,7 @@ class Packed:
         rows: dict[str, int] = {}
         facts: Counter[str] = Counter()
         used = np.zeros(0, dtype=np.int64)
-        frames = [pl.DataFrame(schema={"split": pl.String, "id": pl.String, "length": pl.Int64})]
+        parts = [pa.RecordBatch.from_pylist([], schema=_PIECES)]
         disorder = []
         for name, path in files:
             split, rows[name] = PurePosixPath(name).parent.name, 0
@@ -48,16 +51,14 @@ class Packed:
                 facts.update({f"{split}_{fact}": n for fact, n in token_facts(batch).items()})
                 pieces = pc.list_flatten(batch.column("documents"))
                 ids, starts, lengths, _ = pieces.flatten()
-                frames.append(
-                    pl.DataFrame({"id": pl.from_arrow(ids), "length": pl.from_arrow(lengths.cast(pa.int64()))}).select(
-                        pl.lit(split).alias("split"), "id", "length"
-                    )
-                )
+                named = [pa.repeat(split, len(ids)), ids.cast(pa.string()), lengths.cast(pa.int64())]
+                parts.append(pa.RecordBatch.from_arrays(named, schema=_PIECES))
                 counts = np.bincount(batch.column("input_ids").flatten().to_numpy(zero_copy_only=False))
                 used = np.pad(used, (0, max(0, len(counts) - len(used))))
                 used[: len(counts)] += counts
                 disorder += [] if _in_order(batch, starts, lengths) else [name]
-        return cls(rows, facts, used, pl.concat(frames), tuple(dict.fromkeys(disorder)))
+        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(parts)))
+        return cls(rows, facts, used, frame, tuple(dict.fromkeys(disorder)))
 
 
 def _in_order(batch: pa.RecordBatch, starts: pa.Array, lengths: pa.Array) -> bool:
