@@ -47,11 +47,22 @@ def write_card(corpus: Path, base: Path) -> Path:
 
 
 def render_again(folder: Path) -> Path:
-    """Write README.md from what lies beside it alone: manifest, answers and audit."""
-    path, answers = folder / CARD, folder / answering.FILE
-    said = read_answers(answers if answers.exists() else None)
-    write_text(path, render_card(read_manifest(folder), said, audit=read_audit(folder)))
+    """Write README.md from what lies beside it alone: manifest, answers, audit and measures."""
+    path = folder / CARD
+    write_text(path, card_of(folder))
     return path
+
+
+def card_of(folder: Path) -> str:
+    """The card as what lies beside it has it."""
+    answers, measures = answers_beside(folder), read_measures(folder)
+    return render_card(read_manifest(folder), answers, audit=read_audit(folder), measures=measures)
+
+
+def answers_beside(folder: Path) -> Answers:
+    """The answers that a card quotes; none where there is no file of them."""
+    path = folder / answering.FILE
+    return read_answers(path if path.exists() else None)
 
 
 def answers_of(recipe: Mapping[str, Any], base: Path) -> Answers:
@@ -66,7 +77,8 @@ def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
         raise GristmillError(f"there is no format {form!r}: choose one of {', '.join(FORMATS)}")
     manifest = read_manifest(corpus)
     answers, audit, say = answers_of(manifest.recipe, base), read_audit(corpus), words(lang)
-    sheet = datasheet(manifest, answers, audit)
+    measures = read_measures(corpus)
+    sheet = datasheet(manifest, answers, audit, measures)
     if form == "json":
         return sheet.to_json()
     if form == "croissant":
@@ -75,7 +87,7 @@ def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
         return gebru(sheet, answers, say)
     if form == "eu-article-53":
         return article53(sheet, manifest, answers, say)
-    return render_card(manifest, answers, audit=audit, lang=lang)
+    return render_card(manifest, answers, audit=audit, measures=measures, lang=lang)
 
 
 def render_card(

@@ -332,7 +332,8 @@ _ROOMS = {
     **dict.fromkeys(("harmful",), "harmful"),
     **dict.fromkeys(("rights", "licenses", "opt_out"), "rights"),
     **dict.fromkeys(
-        ("classifier", "train_classifier", "perplexity", "train_ngram", "quantile", "ccnet_size", "importance"), "quality"
+        ("classifier", "train_classifier", "perplexity", "train_ngram", "quantile", "ccnet_size", "importance"),
+        "quality",
     ),
 }
 """Where the card tells of a stage, by its word; of all others it tells with the funnel."""

@@ -12,9 +12,11 @@ from pipeline.core.errors import GristmillError
 from pipeline.report.audit import books, documents, files, near, origin, samples, tokens
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, fails
+from pipeline.report.card import answers_beside
 from pipeline.report.datasheet import datasheet
 from pipeline.report.fields import Datasheet
 from pipeline.report.findings import Audit, Figures, Finding
+from pipeline.report.measures import read_measures
 
 Check = Callable[[Evidence], Outcome]
 
@@ -55,7 +57,8 @@ def audit(evidence: Evidence, *, beside: bool = False) -> Audit:
         figures=Figures(verified=0, wrong=0, unverifiable=0),
     )
     try:
-        sheet = datasheet(manifest, evidence.answers, found if beside else evidence.earlier)
+        shown, folder = found if beside else evidence.earlier, evidence.folder
+        sheet = datasheet(manifest, answers_beside(folder), shown, read_measures(folder))
     except GristmillError:
         return found
     return found.model_copy(update={"figures": count_figures(sheet, found)})

@@ -21,8 +21,6 @@ from pipeline.core.chance import draws
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Group, Manifest, Size, read_manifest
 from pipeline.core.shards import read_batches, read_schema
-from pipeline.report import answers as answering
-from pipeline.report.answers import Answers, read_answers
 from pipeline.report.audit.packed import Packed
 from pipeline.report.findings import Audit, read_audit
 
@@ -46,12 +44,6 @@ class Evidence:
     def manifest(self) -> Manifest:
         """The claims."""
         return read_manifest(self.folder)
-
-    @cached_property
-    def answers(self) -> Answers:
-        """The words that the card quotes."""
-        path = self.folder / answering.FILE
-        return read_answers(path if path.exists() else None)
 
     @cached_property
     def earlier(self) -> Audit | None:

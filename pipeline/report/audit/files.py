@@ -13,7 +13,7 @@ from pipeline.core.schema import DOCUMENT
 from pipeline.core.shards import TEMPORARY
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, differ, fails, holds, unknown
-from pipeline.report.card import CARD, render_card
+from pipeline.report.card import CARD, card_of
 
 _DATA = (".arrow", ".parquet")
 
@@ -103,7 +103,7 @@ def recipe(evidence: Evidence) -> Outcome:
 def card(evidence: Evidence) -> Outcome:
     """README.md is what manifest, answers and audit render to: every number in it is theirs."""
     written = evidence.path(CARD).read_text(encoding="utf-8")
-    rendered = render_card(evidence.manifest, evidence.answers, audit=evidence.earlier)
+    rendered = card_of(evidence.folder)
     if written == rendered:
         return holds(f"{len(rendered.splitlines()):,} lines", "every line")
     return differ(list(_differences(written, rendered)), "", "every line")

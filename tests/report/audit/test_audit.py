@@ -17,7 +17,7 @@ from pipeline.core.manifest import Record
 from pipeline.report import audit as audits
 from pipeline.report.audit import CHECKS, EARLIER, attest, audit, count_figures, fetch
 from pipeline.report.audit.evidence import Evidence
-from pipeline.report.card import render_again, render_card
+from pipeline.report.card import answers_beside, render_again, render_card
 from pipeline.report.datasheet import datasheet
 from pipeline.report.findings import FILE, read_audit
 from tests.report.audit.conftest import Saboteur
@@ -33,7 +33,7 @@ def test_an_honest_corpus_passes_and_every_figure_is_accounted_for(saboteur: Sab
     assert not found.failed, audits.as_text(found)
     unknown = {name for name, status in outcomes(found).items() if status == "CANNOT VERIFY"}
     assert unknown == {"attested"}, audits.as_text(found)
-    sheet = datasheet(saboteur.manifest, asked.answers)
+    sheet = datasheet(saboteur.manifest, answers_beside(saboteur.folder))
     total = sum(field.value.n_figures for field in sheet.fields())
     figures = found.figures
     assert figures.verified + figures.wrong + figures.unverifiable == total > 150
