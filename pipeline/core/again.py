@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,5 +52,5 @@ class Again(Protocol):
     def warnings(self, manifest: Manifest) -> tuple[Warned, ...]:
         """What a build would warn of, given these counts."""
 
-    def rebuild(self, seed: str) -> Rebuilt:
-        """A drawn input file read again; GristmillError where it cannot be."""
+    def rebuild(self, seed: str, among: Collection[tuple[str, str]]) -> Rebuilt:
+        """An input file read again, drawn from these pairs of source and file; GristmillError where it cannot be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,13 +99,16 @@ class AskedAgain:
         counts = [count for sweep in manifest.sweeps if sweep.name != REMOVED for count in sweep.stages]
         return warnings_of(counts, self.recipe.header.expect, self.recipe.judges)
 
-    def rebuild(self, seed: str) -> Rebuilt:
-        """Read one input file again, drawn by the seed, and judge its documents by the stages of the first sweep."""
+    def rebuild(self, seed: str, among: Collection[tuple[str, str]]) -> Rebuilt:
+        """Read one input file again, drawn by the seed, and judge its documents by the stages of the first sweep.
+
+        Drawn from those of `among` that the recipe reads; from all that it reads where it reads none of them.
+        """
         with self.place.active():
             plan = make_plan(self.recipe)
             first = plan.sweeps[0]
             files = sorted({(read.source.name, piece.name) for read in first.parts for piece in read.part.slices})
-            source, file = min(files, key=lambda one: digest([seed, *one]))
+            source, file = min([one for one in files if one in among] or files, key=lambda one: digest([seed, *one]))
             reads = [
                 read
                 for read in first.parts

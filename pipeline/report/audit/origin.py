@@ -21,8 +21,9 @@ def rebuild(evidence: Evidence) -> Outcome:
         return unknown("on request: --rebuild reads an input again, where the inputs are at hand")
     if not evidence.again:
         return unknown("the recipe's stages are not at hand")
+    held = evidence.documents.frame.select("source", "file").unique()
     try:
-        made = evidence.again.rebuild(evidence.seed)
+        made = evidence.again.rebuild(evidence.seed, set(held.iter_rows()))
     except GristmillError as error:
         return unknown(f"the inputs cannot be read: {' '.join(str(error).split())}")
     manifest, frame = evidence.manifest, evidence.documents.frame
