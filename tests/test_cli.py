@@ -235,8 +235,25 @@ def test_a_model_is_trained_and_evaluated(corpus: Path, tmp_path: Path) -> None:
     text = "the miller ground the grain"
     (tmp_path / "own.jsonl").write_text(json.dumps({"text": text, "lang": "en"}) + "\n")
     asked = ("evaluate", tmp_path / "run", "--held-out", f"own={tmp_path / 'own.jsonl'}", "--held-out", corpus)
-    scores = json.loads(run(*asked, "--json").stdout)
+    scores = json.loads(run(*asked, "--json").stdout)["held_out"]
     assert scores["own"]["total"]["score"]["bytes"] == len(text) and scores["small"] == first
+    said = run("generate", tmp_path / "run", "the", "--tokens", 3, "--temperature", 0, "--device", "cpu").output
+    assert said.startswith("the")
+    run("export", tmp_path / "run", "--out", tmp_path / "hf")
+    assert "bits/byte" in (tmp_path / "hf" / "README.md").read_text()
+    small = ("quantize", tmp_path / "run", "--held-out", corpus, "--bits", 4)
+    assert "bits per byte before" in run(*small, "--out", tmp_path / "small", "--bound", 1).output
+    run(*small, "--out", tmp_path / "none", "--bits", 5, fails=GristmillError)
+    rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("river", "grain")]
+    (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    tuned = ("finetune", tmp_path / "run", tmp_path / "labelled.jsonl", "--out", tmp_path / "tuned", "--device", "cpu")
+    assert "F1" in run(*tuned, "--epochs", 2).output
+    odds = json.loads(run("classify", tmp_path / "tuned", "river 3", "grain 4", "--json").stdout)
+    assert [set(row) for row in odds] == [{"river", "grain"}] * 2
+    task = {"task": "t", "doc_to_text": "{{text}}", "doc_to_choice": ["river", "grain"], "doc_to_target": "label"}
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump({**task, "dataset_kwargs": {"data_files": "labelled.jsonl"}}))
+    answered = json.loads(run("evaluate", tmp_path / "run", "--task", tmp_path / "t.yaml", "--json").stdout)
+    assert answered["tasks"]["t"]["questions"] == 40
     run(*words[:-6], "--steps", 0, fails=SystemExit)
     run(*words, "--size", "giant", fails=GristmillError)
     run("evaluate", tmp_path / "run", fails=GristmillError)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline.cli import about, cards, contents, corpora, models, recipes, releases, scorers, validating
+from pipeline.cli import about, cards, contents, corpora, models, recipes, releases, scorers, trained, validating
 
 app = typer.Typer(
     name="gristmill",
@@ -24,6 +24,7 @@ for command in (
     *(contents.contamination, contents.measures),
     *(models.train, models.evaluate, validating.validate),
     corpora.gc,
+    *(trained.generate, trained.quantize, trained.finetune, trained.classify),
     *(scorers.train_ngram, scorers.train_classifier),
     *(about.stages, about.schema, about.doctor),
 ):

@@ -74,7 +74,7 @@ def train(
         sheet = found.sheet
         shape = named_shape(model, size, sheet.vocabulary, sheet.end, sheet.length)
         steps = steps or -(-len(found) // batch)
-        settings = _checked(
+        settings = checked(
             Settings,
             steps=steps,
             batch=batch,
@@ -87,7 +87,7 @@ def train(
             pairs=pairs,
             seed=seed,
         )
-        machine = _checked(
+        machine = checked(
             Machine,
             device=device,
             threads=threads,
@@ -106,7 +106,7 @@ def train(
         )
         from pipeline.train.loop import fit
 
-        result = fit(shape, found, settings, machine, _held_out(corpus, held_out), out, resume=resume, tell=say)
+        result = fit(shape, found, settings, machine, held_out_texts(corpus, held_out), out, resume=resume, tell=say)
     if not is_first:
         return
     found_scores = _written(out, result.scored)
@@ -122,24 +122,41 @@ def train(
 def evaluate(
     model: Trained,
     held_out: HeldOuts = None,
+    task: Annotated[
+        list[Path] | None, typer.Option(help="multiple choice, a YAML file as lm-evaluation-harness has them")
+    ] = None,
+    continuations: Annotated[
+        Path | None, typer.Option("--continue", help="JSON lines of `text` and `reference`: BLEU of what a gpt adds")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder for evaluation.json; default: the model's")] = None,
     device: OnDevice = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score held-out texts by a trained model: bits per byte, perplexity, accuracy; by source and language."""
+    """Score a trained model: bits per byte of held-out texts by source and language, multiple choice, BLEU."""
     from pipeline.core.errors import GristmillError
+    from pipeline.train import choices
     from pipeline.train.held_out import score
 
-    if not held_out:
-        raise GristmillError("nothing to evaluate on: name texts with --held-out FILE")
-    loaded, encoder = _loaded(model, device, threads)
-    scored = {text.name: score(loaded, encoder, text) for text in _held_out(None, held_out)}
+    if not (held_out or task or continuations):
+        raise GristmillError("nothing to evaluate on: give --held-out FILE, --task FILE or --continue FILE")
+    used, encoder = loaded(model, device, threads)
+    scored = {text.name: score(used, encoder, text) for text in held_out_texts(None, held_out)}
     found = _written(out or model, scored)
-    show(found, _table(found), as_json=as_json)
+    answered = {name: choices.ask(used, encoder, asked) for name, asked in map(choices.read_task, task or ())}
+    lines = [
+        f"{name}: {share.accuracy:.1%} of {share.questions:,} right, {share.accuracy_by_byte:.1%} by byte; "
+        f"by guessing {share.chance:.1%}"
+        for name, share in answered.items()
+    ]
+    answer: dict[str, Any] = {"held_out": found, "tasks": answered}
+    if continuations:
+        answer["bleu"] = choices.continued_bleu(used, encoder, continuations)
+        lines.append(f"BLEU of continuations: {answer['bleu']:.2f}")
+    show(answer, _table(found) + "\n".join(lines), as_json=as_json)
 
 
-def _loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, Encoder]:
+def loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, Encoder]:
     """A trained model on its device, and its tokenizer."""
     import torch
 
@@ -170,7 +187,7 @@ def _rows(corpus: Path, out: Path) -> Rows:
     return Rows(folder)
 
 
-def _held_out(corpus: Path | None, named: list[str] | None) -> list[HeldOut]:
+def held_out_texts(corpus: Path | None, named: list[str] | None) -> list[HeldOut]:
     """Those that were named, and what the corpus itself holds out."""
     from pipeline.core.errors import GristmillError
     from pipeline.train.held_out import of_corpus, of_file
@@ -195,11 +212,11 @@ def _written(out: Path, scored: dict[str, Scored]) -> dict[str, Evaluation]:
     from pydantic_core import to_json
 
     from pipeline.core.shards import write_text
-    from pipeline.train.evaluation import evaluations
+    from pipeline.train.evaluation import EVALUATION, evaluations
 
     found = evaluations(scored)
     if found:
-        write_text(out / "evaluation.json", to_json(found, indent=1).decode() + "\n")
+        write_text(out / EVALUATION, to_json(found, indent=1).decode() + "\n")
     return found
 
 
@@ -209,7 +226,7 @@ def _table(found: dict[str, Evaluation]) -> str:
     return f"{as_text(found)}\n" if found else ""
 
 
-def _checked(kind: type[M], **values: Any) -> M:
+def checked(kind: type[M], **values: Any) -> M:
     """Settings; GristmillError says which option is wrong."""
     from pydantic import ValidationError
 

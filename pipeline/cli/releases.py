@@ -7,20 +7,27 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, one_of, show
+from pipeline.cli.options import AsJson, one_of, show
 
 OfCorpus = Annotated[Path, typer.Option("--corpus", metavar="CORPUS", help="folder of a corpus or release")]
 
 
 def export(
-    corpus: Corpus,
+    corpus: Annotated[Path, typer.Argument(metavar="CORPUS|MODEL", help="folder of a corpus, or of a trained model")],
     out: Annotated[Path, typer.Option("--out", help="folder of the release; what is there already stays")],
     form: Annotated[str, typer.Option("--form", help="parquet or arrow")] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads; default: one a core")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a corpus in the form in which it is published: Parquet, card, manifest."""
+    """Write a corpus as it is published: Parquet, card, manifest; or a trained model as transformers loads it."""
     from pipeline.report import release
+    from pipeline.train import checkpoint
+    from pipeline.train import export as of_models
+
+    if (corpus / checkpoint.MODEL).exists():
+        of_models.export(corpus, out)
+        show({"folder": out}, f"The model is in {out}; its card is {out / 'README.md'}", as_json=as_json)
+        return
 
     written = release.export(corpus, out, form=one_of(release.Form, form, "--form"), workers=workers)
     size = sum(file.bytes for file in (*written.documents, *written.tokens))

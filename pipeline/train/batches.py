@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from pipeline.train.attention import Sight, arrange, visible
 from pipeline.train.dataset import NO_LOSS
 from pipeline.train.model import Batch, Tokens
 from pipeline.train.shapes import EXTRA_TOKENS, MASKED, NOISE, SPAN, Shape
+
+if TYPE_CHECKING:
+    from pipeline.backends.tokenizer import Encoder
 
 AS_MASK, AS_OTHER = 0.8, 0.1
 """BERT's: of the tokens to be guessed, the shares that are shown as the mask and as any other token."""
@@ -144,6 +148,12 @@ class Maker:
                 target += [(extra, number), (lost, number)]
             target.append((np.array([self.shape.end]), number))
         return _piece(source), _piece(target)
+
+
+def encoded(encoder: Encoder, texts: Sequence[str]) -> list[np.ndarray]:
+    """The ids of each text, int64."""
+    ids, offsets = encoder.encode(texts)
+    return [part.astype(np.int64) for part in np.split(ids, offsets[1:-1])] if len(texts) else []
 
 
 def chance_of(seed: int, epoch: int, row: int) -> np.random.Generator:

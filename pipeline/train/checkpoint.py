@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.backends.tokenizer import CONFIG, FILE
 from pipeline.core.errors import GristmillError, MissingBackend, StoreError
@@ -26,28 +26,38 @@ MODEL, WEIGHTS, OPTIMIZER, STATE = "model.json", "model.safetensors", "optimizer
 
 
 class Sheet(Record):
-    """What `model.json` says: the model, how it was trained, and on which corpus, by the digest of its manifest."""
+    """What `model.json` says: the model, how it was trained, and on which corpus, by the digest of its manifest.
+
+    `bits` are those of its weights, where they were quantised.
+    """
 
     gristmill: str
     corpus: str
     shape: Shape
     settings: Settings
+    bits: Literal[4, 8] | None = None
 
 
 class State(Record):
-    """Where a run stands: steps done, and the place in the order of rows."""
+    """Where a run stands: steps done, and the place in the order of rows; and which run it is."""
 
     step: int
     order: dict[str, int]
+    sheet: Sheet
 
 
 def save_model(folder: Path, model: Model, sheet: Sheet, tokenizer: Path) -> None:
     """Weights, sheet and, from the folder that it is in, the tokenizer into a folder."""
+    copy_tokenizer(tokenizer, folder)
+    write_tensors(folder / WEIGHTS, model.state_dict())
+    write_text(folder / MODEL, sheet.to_json())
+
+
+def copy_tokenizer(tokenizer: Path, folder: Path) -> None:
+    """Put the tokenizer of one folder below another."""
     for name in (FILE, CONFIG):
         if (tokenizer / name).exists():
             write_text(folder / TOKENIZER / name, (tokenizer / name).read_text(encoding="utf-8"))
-    _write(folder / WEIGHTS, model.state_dict())
-    write_text(folder / MODEL, sheet.to_json())
 
 
 def read_sheet(folder: Path) -> Sheet:
@@ -64,9 +74,12 @@ def read_sheet(folder: Path) -> Sheet:
 def load_model(folder: Path) -> tuple[Model, Sheet]:
     """A trained model, on the CPU; StoreError where weights and sheet do not fit."""
     from pipeline.train.model import build
+    from pipeline.train.quantize import prepare
 
     sheet = read_sheet(folder)
     model = build(sheet.shape)
+    if sheet.bits:
+        prepare(model, sheet.bits)
     put(model, folder / WEIGHTS)
     return model.eval(), sheet
 
@@ -86,14 +99,14 @@ def save(
     final = folder / f"step-{state.step:08d}"
     temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
     temporary.mkdir(parents=True)
-    _write(temporary / WEIGHTS, model.state_dict())
+    write_tensors(temporary / WEIGHTS, model.state_dict())
     memory = {
         f"{name}.{index}.{key}": value
         for name, optimizer in optimizers.items()
         for index, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
     }
-    _write(temporary / OPTIMIZER, memory)
+    write_tensors(temporary / OPTIMIZER, memory)
     write_text(temporary / STATE, state.to_json())
     shutil.rmtree(final, ignore_errors=True)
     os.replace(temporary, final)
@@ -101,11 +114,21 @@ def save(
         shutil.rmtree(old)
 
 
-def restore(folder: Path, model: Model, optimizers: Mapping[str, torch.optim.Optimizer]) -> State | None:
-    """The last checkpoint of a folder into model and optimizers; None where there is none."""
+def restore(
+    folder: Path, model: Model, optimizers: Mapping[str, torch.optim.Optimizer], sheet: Sheet, *, resume: bool
+) -> State | None:
+    """The last checkpoint of a folder into model and optimizers; None where there is none.
+
+    GristmillError where there is one and it is not to be resumed, or is one of another run.
+    """
     found = sorted(folder.glob("step-*"))
     if not found:
         return None
+    if not resume:
+        raise GristmillError(f"{folder}: has checkpoints; go on from them with --resume, or name a new folder")
+    state = State.model_validate_json((found[-1] / STATE).read_bytes())
+    if state.sheet.model_copy(update={"gristmill": sheet.gristmill}) != sheet:
+        raise GristmillError(f"{found[-1]}: of a run with another corpus, model or settings; name a new folder")
     put(model, found[-1] / WEIGHTS)
     memory: dict[str, dict[int, dict[str, torch.Tensor]]] = {name: {} for name in optimizers}
     for name, value in _read(found[-1] / OPTIMIZER).items():
@@ -114,16 +137,19 @@ def restore(folder: Path, model: Model, optimizers: Mapping[str, torch.optim.Opt
     for name, optimizer in optimizers.items():
         groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": memory[name], "param_groups": groups})
-    return State.model_validate_json((found[-1] / STATE).read_bytes())
+    return state
 
 
-def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a file of tensors whole; MissingBackend without safetensors."""
     try:
         from safetensors.torch import save_file
     except ImportError:
         raise MissingBackend("safetensors", "checkpoints", "pip install 'gristmill[train]'") from None
     with whole(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(temporary))
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(temporary), metadata
+        )
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

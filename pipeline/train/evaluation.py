@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from pipeline.core.manifest import Record
 from pipeline.train.held_out import Score, Scored
+
+EVALUATION = "evaluation.json"
 
 
 class Line(Record):
@@ -37,6 +42,12 @@ def evaluations(scored: Mapping[str, Scored]) -> dict[str, Evaluation]:
         )
         for name, found in scored.items()
     }
+
+
+def read_evaluations(folder: Path) -> dict[str, Evaluation]:
+    """What is written in a folder; nothing where none is."""
+    path = folder / EVALUATION
+    return TypeAdapter(dict[str, Evaluation]).validate_json(path.read_bytes()) if path.exists() else {}
 
 
 def as_text(found: Mapping[str, Evaluation]) -> str:

@@ -6,7 +6,6 @@ tokenizers can be compared. A text longer than a row is read in pieces of a row'
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.errors import SourceError
 from pipeline.core.manifest import Record, digest, read_manifest
 from pipeline.core.shards import read_batches
+from pipeline.train import lines
 
 if TYPE_CHECKING:
     from pipeline.backends.tokenizer import Encoder
@@ -159,19 +158,14 @@ def of_documents(corpus: Path, name: str) -> HeldOut:
 
 def of_file(path: Path, name: str | None = None) -> HeldOut:
     """JSON lines with `text` and, if known, `id`, `source` and `lang`; SourceError names the line that is not."""
-    rows: list[dict[str, str | None]] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(str(path), f"cannot be read: {error}") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            rows.append({"id": f"{number}", **{key: row[key] for key in COLUMNS if row.get(key) is not None}})
-            if not isinstance(rows[-1]["text"], str):
-                raise TypeError("text is not a string")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SourceError(f"{path}:{number}", f"not a JSON object with `text` ({error!r})") from None
+    rows = [
+        {
+            "id": str(number),
+            **{name: str(row[name]) for name in COLUMNS if row.get(name)},
+            "text": lines.text(row, "text", at),
+        }
+        for number, (at, row) in enumerate(lines.rows(path), 1)
+    ]
     schema = pa.schema([(column, pa.large_string() if column == "text" else pa.string()) for column in COLUMNS])
     return HeldOut(name or path.stem, pa.Table.from_pylist(rows, schema=schema))
 

@@ -64,7 +64,7 @@ def fit(
     What it returns follows from shape, rows and settings, on one kind of machine: a job for any executor. With `out`,
     checkpoints, curve and model are left there; `resume` goes on from the last checkpoint.
     """
-    run = _Run(shape, rows, settings, machine or Machine(), out if _rank() == 0 else None, out if resume else None)
+    run = _Run(shape, rows, settings, machine or Machine(), out, resume=resume)
     encoder = load(rows.folder / FILE) if held_out else None
     scored: dict[str, Scored] = {}
     began = time.monotonic()
@@ -95,13 +95,23 @@ def device_of(machine: Machine) -> torch.device:
     return torch.device("cuda", _rank() % torch.cuda.device_count())
 
 
+def peak(device: torch.device) -> float:
+    """Operations a second of a GPU, by `PEAKS`; 0 where that is not known."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return next((peak for part, peak in PEAKS.items() if part in name), 0.0)
+
+
 class _Run:
-    """A run between two steps. `out` is where it writes, `past` where it goes on from."""
+    """A run between two steps. The first process writes into `out`; all go on from what is there."""
 
     def __init__(
-        self, shape: Shape, rows: Rows, settings: Settings, machine: Machine, out: Path | None, past: Path | None
+        self, shape: Shape, rows: Rows, settings: Settings, machine: Machine, out: Path | None, *, resume: bool
     ) -> None:
-        self.rows, self.settings, self.machine, self.out = rows, settings, machine, out
+        self.rows, self.settings, self.machine = rows, settings, machine
+        self.out = out if _rank() == 0 else None
+        self.sheet = Sheet(gristmill=__version__, corpus=rows.sheet.corpus, shape=shape, settings=settings)
+        if settings.pairs and shape.kind != "bert":
+            raise GristmillError(f"--pairs: a {shape.kind} does not learn from pairs; a bert does")
         self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
         if settings.batch % self.ranks or len(rows) < self.ranks:
             raise GristmillError(
@@ -124,12 +134,13 @@ class _Run:
         parallel = nn.parallel.DistributedDataParallel
         self.trained = parallel(self.model) if self.ranks > 1 else self.model
         self.optimizers = optimizers(self.model, settings)
-        state = restore(past / CHECKPOINTS, self.model, self.optimizers) if past else None
+        past = out / CHECKPOINTS if out else None
+        state = restore(past, self.model, self.optimizers, self.sheet, resume=resume) if past else None
         self.step = state.step if state else 0
         at = state.order if state else Order(len(rows), settings.seed).state()
         self.feed = Feed(rows, Order.resumed(at, _rank(), self.ranks))
         self.maker = Maker(shape, settings.pairs, cut=self.device.type == "cpu" and not machine.compile)
-        self.curve = Curve(out, self.step)
+        self.curve = Curve(self.out, self.step)
         self.tokens = 0
         self._open: list[tuple[float, torch.Tensor, torch.Tensor]] = []
         self._since = (time.monotonic(), 0)
@@ -183,19 +194,17 @@ class _Run:
         began, tokens = self._since
         speed = (self.tokens - tokens) / max(time.monotonic() - began, 1e-9)
         work = speed * self.model.shape.flops(self.rows.sheet.length)
-        peak = _peak(self.device) * self.ranks
-        used = f"{work / peak:.1%} of the peak" if peak else f"{work / 1e9:.1f} GFLOP/s"
+        most = peak(self.device) * self.ranks
+        used = f"{work / most:.1%} of the peak" if most else f"{work / 1e9:.1f} GFLOP/s"
         return f"step {self.step:,} of {self.settings.steps:,}: loss {loss:.4f}, {speed:,.0f} tokens/s, {used}"
 
     def save(self) -> None:
         """A checkpoint, and the model as it is."""
         if self.out:
-            state = State(step=self.step, order=self.feed.order.state())
+            state = State(step=self.step, order=self.feed.order.state(), sheet=self.sheet)
             save(self.out / CHECKPOINTS, self.model, self.optimizers, state, keep=self.machine.keep)
             if self.step == self.settings.steps:
-                corpus = self.rows.sheet.corpus
-                sheet = Sheet(gristmill=__version__, corpus=corpus, shape=self.model.shape, settings=self.settings)
-                save_model(self.out, self.model, sheet, self.rows.folder)
+                save_model(self.out, self.model, self.sheet, self.rows.folder)
 
     def _batch(self, taken: list[tuple[int, int]]) -> Batch:
         chances = [chance_of(self.settings.seed, epoch, row) for epoch, row in taken]
@@ -235,8 +244,3 @@ def _rank() -> int:
 
 def _due(every: int | None, step: int) -> bool:
     return every is not None and step % every == 0
-
-
-def _peak(device: torch.device) -> float:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return next((peak for part, peak in PEAKS.items() if part in name), 0.0)

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.backends.tokenizer import FILE, load
 from pipeline.core.packed import LAYOUT_FILE, LayoutSheet
 from pipeline.train.dataset import Rows
+from pipeline.train.shapes import Kind, Shape
+from tests.tokens.conftest import tiny as tiny
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -57,5 +60,29 @@ def make_rows(tmp_path: Path) -> Callable[..., Rows]:
         )
         (folder / LAYOUT_FILE).write_text(sheet.to_json())
         return Rows(folder)
+
+    return make
+
+
+@pytest.fixture
+def trained(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """The folder of a model that has hardly learnt, with a real tokenizer."""
+
+    from pipeline.train.checkpoint import Sheet, save_model
+    from pipeline.train.model import build
+    from pipeline.train.settings import Settings
+
+    def make(kind: Kind, *, pairs: bool = False) -> Path:
+        encoder = load(tiny / FILE)
+        shape = Shape(
+            kind=kind, layers=2, width=64, heads=4, hidden=96, tokens=encoder.size, end=encoder.end, length=64
+        )
+        model = build(shape, seed=1)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))) * 0.1)
+        sheet = Sheet(gristmill="1", corpus="d" * 64, shape=shape, settings=Settings(steps=1, warmup=0, pairs=pairs))
+        save_model(tmp_path / kind, model, sheet, tiny)
+        return tmp_path / kind
 
     return make

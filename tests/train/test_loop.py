@@ -73,6 +73,11 @@ def test_killed_and_resumed_is_never_killed_to_the_bit(
     assert torch.equal(loaded.embedding.weight, never.model.embedding.weight)
     again = fit(tiny(kind), rows, settings, killed, out=tmp_path / "killed", resume=True)
     assert again.curve == never.curve and again.tokens == 0
+    with pytest.raises(GristmillError, match="--resume"):
+        fit(tiny(kind), rows, settings, killed, out=tmp_path / "killed")
+    with pytest.raises(GristmillError, match="another corpus, model or settings"):
+        other = settings.model_copy(update={"learning_rate": 0.1})
+        fit(tiny(kind), rows, other, killed, out=tmp_path / "killed", resume=True)
     (tmp_path / "killed" / "model.safetensors").write_bytes(b"half")
     with pytest.raises(StoreError, match=r"model.safetensors: not a whole file"):
         load_model(tmp_path / "killed")
@@ -131,6 +136,8 @@ def test_what_cannot_be_trained_says_why(make_rows: Callable[..., Rows]) -> None
     rows = make_rows()
     with pytest.raises(GristmillError, match="the model has 64 and 400"):
         fit(tiny().model_copy(update={"tokens": 400}), rows, Settings(steps=2, warmup=0), MACHINE)
+    with pytest.raises(GristmillError, match="does not learn from pairs"):
+        fit(tiny(), rows, Settings(steps=2, warmup=0, pairs=True), MACHINE)
     with pytest.raises(GristmillError, match="lower --learning-rate"):
         settings = Settings(steps=30, warmup=0, optimizer="adamw", learning_rate=1.0, clip=0.0, weight_decay=10.0)
         fit(tiny(), rows, settings.model_copy(update={"learning_rate": 1e30}), MACHINE)

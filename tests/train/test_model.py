@@ -10,9 +10,10 @@ import torch
 
 from pipeline.train.attention import arrange, attend
 from pipeline.train.batches import Maker, Piece, chance_of
+from pipeline.train.block import Past
 from pipeline.train.dataset import Rows
 from pipeline.train.loss import head_loss, judged
-from pipeline.train.model import Model, Past, build
+from pipeline.train.model import Model, build
 from pipeline.train.shapes import SIZES, Kind, Shape, named_shape
 from tests.train import plain
 
@@ -40,6 +41,7 @@ def test_loss_and_gradients_are_those_of_documents_read_one_by_one(
 ) -> None:
     monkeypatch.setattr("pipeline.train.attention.CALL_COST", 100)
     monkeypatch.setattr("pipeline.train.loss.CHUNK", 7 * 320)
+    monkeypatch.setattr("pipeline.train.loss.LEAST", 1)
     model = small(kind)
     batch = Maker(model.shape, cut=cut).make(pieces(make_rows(), range(8)), [chance_of(0, 0, n) for n in range(8)])
     assert kind == "t5" or (0 < batch.tokens.sight.whole < 8 and (batch.tokens.sight.mask is None) == cut)
@@ -132,6 +134,7 @@ def test_the_loss_of_chunks_is_cross_entropy(monkeypatch: pytest.MonkeyPatch) ->
     expected = torch.nn.functional.cross_entropy(hidden @ weight.T + bias, targets, reduction="sum")
     gradients = torch.autograd.grad(expected * 0.5, [hidden, weight, bias])
     monkeypatch.setattr("pipeline.train.loss.CHUNK", 50 * 16)
+    monkeypatch.setattr("pipeline.train.loss.LEAST", 1)
     loss = head_loss(hidden, weight, targets, bias)
     torch.testing.assert_close(loss, expected)
     for ours, theirs in zip(torch.autograd.grad(loss * 0.5, [hidden, weight, bias]), gradients, strict=True):
