@@ -25,7 +25,7 @@ from pipeline.core.manifest import FileDigest, Manifest, read_manifest
 from pipeline.core.shards import PARQUET, TEMPORARY, read_batches, read_schema, row_bytes, whole, write_text
 from pipeline.report import answers as answering
 from pipeline.report import measures as measuring
-from pipeline.report.card import CARD, render_card
+from pipeline.report.card import CARD, answers_beside, render_card
 from pipeline.report.findings import read_audit
 from pipeline.report.measures import read_measures
 
@@ -84,9 +84,8 @@ def export(corpus: Path, out: Path, *, form: Form = "parquet", workers: int | No
         write_text(out / measuring.FILE, measures.to_json())
         kept.add(measuring.FILE)
     _clear(out, kept, reports=released.digest != before)
-    answers = corpus / answering.FILE
-    said = answering.read_answers(answers) if answers.exists() else None
-    write_text(out / CARD, render_card(released, said, audit=read_audit(out), measures=read_measures(out)))
+    card = render_card(released, answers_beside(out), audit=read_audit(out), measures=read_measures(out))
+    write_text(out / CARD, card)
     write_text(out / MANIFEST, released.to_json())
     return released
 

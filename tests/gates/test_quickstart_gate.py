@@ -78,3 +78,4 @@ def test_published_it_passes_the_audit_of_somebody_who_has_only_the_files(built:
     with serve(tmp_path / "hub") as hub:
         steps = rehearse(built.folder, hub, tmp_path)
     assert all(step.passed for step in steps), as_text(steps)
+    assert steps[-1].name == "audit" and "figures of the card re-verified" in steps[-1].said
