@@ -1,14 +1,17 @@
-"""One file of a model repository on the Hugging Face Hub, at a fixed commit."""
+"""One file of a repository on the Hugging Face Hub, at a fixed commit."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pipeline.core.asset import current, known_digest
 from pipeline.core.errors import GristmillError
 
 
-def find(repo: str, revision: str, file: str, sha256: str | None = None) -> Path:
+def find(
+    repo: str, revision: str, file: str, sha256: str | None = None, *, kind: Literal["model", "dataset"] = "model"
+) -> Path:
     """The file in the cache, downloaded if need be; GristmillError where the Hub does not give it."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -16,7 +19,11 @@ def find(repo: str, revision: str, file: str, sha256: str | None = None) -> Path
     place = current()
     folder = place.cache / "hub"
     try:
-        found = Path(hf_hub_download(repo, file, revision=revision, cache_dir=folder, local_files_only=place.offline))
+        found = Path(
+            hf_hub_download(
+                repo, file, repo_type=kind, revision=revision, cache_dir=folder, local_files_only=place.offline
+            )
+        )
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise GristmillError(
             f"{repo}@{revision[:12]}: no {file} from the Hub ({error}); "

@@ -159,3 +159,22 @@ def test_a_recipe_says_what_to_look_for(place: Path) -> None:
         with pytest.raises(ValidationError):
             Contamination.model_validate(wrong)
     assert stage().assets()[0].sha256 != "" and len(stage().assets()) == 1
+
+
+def test_a_benchmark_may_lie_in_a_dataset_on_the_hub(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, str, str]] = []
+
+    def download(
+        repo: str, name: str, *, repo_type: str, revision: str, cache_dir: Path, local_files_only: bool
+    ) -> str:
+        asked.append((repo, name, repo_type, revision))
+        return str(place / "bench.jsonl")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    hub = {"repo": "owner/bench", "revision": "b" * 40, "files": ("test.jsonl",)}
+    far = Contamination.model_validate({"against": ({"name": "bench", "hub": hub, "preset": "gsm8k"},)})
+    verdicts, _ = run(far, place, [f"{ENGLISH} {LONG}", ENGLISH])
+    assert verdicts[0].reason.to_pylist() == ["contaminated", None]
+    assert set(asked) == {("owner/bench", "test.jsonl", "dataset", "b" * 40)}
+    with pytest.raises(ValidationError, match="give the files in paths, or those of a dataset in hub"):
+        Contamination.model_validate({"against": ({"name": "bench", "preset": "gsm8k"},)})

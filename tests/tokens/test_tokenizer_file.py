@@ -129,8 +129,11 @@ def test_it_sketches_nothing_and_drops_nothing(tiny: Path) -> None:
 def test_the_hub_is_asked_for_one_commit(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
 
-    def download(repo: str, name: str, *, revision: str, cache_dir: Path, local_files_only: bool) -> str:
-        asked.update(repo=repo, name=name, revision=revision, cache_dir=cache_dir, offline=local_files_only)
+    def download(
+        repo: str, name: str, *, repo_type: str, revision: str, cache_dir: Path, local_files_only: bool
+    ) -> str:
+        asked.update(repo=repo, name=name, kind=repo_type, revision=revision, cache_dir=cache_dir)
+        asked.update(offline=local_files_only)
         return str(beside / "tokenizer.json")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
@@ -139,6 +142,7 @@ def test_the_hub_is_asked_for_one_commit(beside: Path, monkeypatch: pytest.Monke
     assert asked == {
         "repo": "owner/model",
         "name": "tokenizer.json",
+        "kind": "model",
         "revision": "a" * 40,
         "cache_dir": beside / "cache" / "hub",
         "offline": True,
