@@ -11,6 +11,7 @@ from pipeline.report.fields import Datasheet
 from pipeline.report.findings import Audit
 from pipeline.report.funnel import check_books
 from pipeline.report.measures import Measures
+from pipeline.report.told import Told
 
 
 def datasheet(
@@ -18,7 +19,7 @@ def datasheet(
 ) -> Datasheet:
     """The datasheet of a corpus; StoreError where the books of the manifest do not close."""
     check_books(manifest)
-    told = sections.Told(
+    told = Told(
         manifest,
         answers or Answers(),
         audit if audit and audit.corpus == manifest.digest else None,

@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 
-from pipeline.core.manifest import REMOVED, Manifest, Size
+from pipeline.core.manifest import REMOVED, Manifest
 from pipeline.report import composition as composed
-from pipeline.report import facts
 from pipeline.report import funnel as funnels
-from pipeline.report.answers import Answers
-from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, measured, said
-from pipeline.report.findings import Audit, Finding
+from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, said
 from pipeline.report.grid import Cell, Columns, Grid
-from pipeline.report.measures import Measures
 from pipeline.report.recipe_text import entries, recipe_yaml
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the sections are made from; `audit` and `measures` only where they are about exactly this manifest."""
-
-    manifest: Manifest
-    answers: Answers
-    audit: Audit | None
-    measures: Measures | None
-
-    @cached_property
-    def total(self) -> Size:
-        """All kept documents."""
-        return sum((group.size for group in self.manifest.composition), Size())
-
-    def finding(self, check: str) -> Finding | None:
-        """What the audit found by this check."""
-        found = self.audit.findings if self.audit else ()
-        return next((finding for finding in found if finding.check == check), None)
+from pipeline.report.told import Told, audited, of_stages
 
 
 def opening(told: Told) -> Field:
@@ -80,7 +55,7 @@ def _motivation(told: Told) -> Iterator[Field]:
 
 def _composition(told: Told) -> Iterator[Field]:
     yield from composed.documents(told.manifest)
-    yield from _measured(told, "domains", "columns", "texts")
+    yield from audited(told, "domains", "columns", "texts")
     yield from composed.tokens(told.manifest)
     yield from _diversity(told)
 
@@ -124,7 +99,7 @@ def _funnel(told: Told) -> Iterator[Field]:
         warned = tuple((warned.stage, warned.message) for warned in told.manifest.warnings)
         grid = Grid(columns=(("Warning of the build on", "name"), ("What it says", "told")), rows=warned)
         yield from_run("warnings", grid, "shares of the funnel that are news", "warnings")
-    yield from _of_stages(told, "funnel")
+    yield from of_stages(told, "funnel")
     caption = Line(text="The whole recipe; stages run in this order.")
     code = Code(text=recipe_yaml(recipe), language="yaml")
     yield from_run("recipe", code, "the recipe that was built, overrides applied", "recipe", caption=caption)
@@ -157,34 +132,34 @@ def _compared(manifest: Manifest, rows: tuple[funnels.FunnelRow, ...]) -> Grid |
 
 
 def _quality(told: Told) -> Iterator[Field]:
-    yield from _of_stages(told, "quality")
-    yield from _measured(told, "rules", "near_duplicates")
+    yield from of_stages(told, "quality")
+    yield from audited(told, "rules", "near_duplicates")
 
 
 def _language(told: Told) -> Iterator[Field]:
-    yield from _of_stages(told, "language")
-    yield from _measured(told, "language")
+    yield from of_stages(told, "language")
+    yield from audited(told, "language")
 
 
 def _personal(told: Told) -> Iterator[Field]:
-    yield from _of_stages(told, "personal")
-    yield from _measured(told, "personal_data")
+    yield from of_stages(told, "personal")
+    yield from audited(told, "personal_data")
     yield said(told.answers, "sensitive_content")
 
 
 def _harmful(told: Told) -> Iterator[Field]:
-    yield from _of_stages(told, "harmful")
+    yield from of_stages(told, "harmful")
 
 
 def _rights(told: Told) -> Iterator[Field]:
     yield from composed.rights(told.manifest)
-    yield from _of_stages(told, "rights")
+    yield from of_stages(told, "rights")
     yield said(told.answers, "license_note")
 
 
 def _decontamination(told: Told) -> Iterator[Field]:
-    yield from _of_stages(told, "decontamination")
-    yield from _measured(told, "contamination")
+    yield from of_stages(told, "decontamination")
+    yield from audited(told, "contamination")
 
 
 def _reproducibility(told: Told) -> Iterator[Field]:
@@ -292,73 +267,6 @@ def _maintenance(told: Told) -> Iterator[Field]:
         )
         yield from_run("removed", line, "counted when they were taken out", "removed")
 
-
-def _of_stages(told: Told, room: str) -> Iterator[Field]:
-    """What stages of this concern found, decided, and how they did on trial."""
-    words = {label: word for word, label in entries(told.manifest.recipe)}
-    mine = {
-        label
-        for label in {*words, *told.manifest.decided, *told.manifest.trials, *_counted(told)}
-        if _ROOMS.get(words.get(label, label), "funnel") == room
-    }
-    for count in (count for sweep in told.manifest.sweeps for count in sweep.stages):
-        if count.found and count.stage in mine:
-            caption = Line(text="Found in the documents by {stage}:", values={"stage": count.stage})
-            method = "counted by the stage in all documents that it read, kept or dropped"
-            unchecked = "it needs the texts as they were before"
-            yield from_run(f"found.{count.stage}", facts.found(count), method, unchecked=unchecked, caption=caption)
-    for stage, told_facts in told.manifest.decided.items():
-        for number, grid in enumerate(facts.decided(told_facts) if stage in mine else ()):
-            caption = Line(text="Decided by {stage}:", values={"stage": stage})
-            method = "by a stage that looks at all documents before it judges any; the facts are its own"
-            unchecked = "it needs the documents that were dropped; building again shows it"
-            name = f"decided.{stage}.{number}"
-            yield from_run(name, grid, method, unchecked=unchecked, caption=None if number else caption)
-    for stage, held in told.manifest.trials.items():
-        if stage in mine:
-            caption = Line(text="{stage} on trial:", values={"stage": stage})
-            method = "positives were planted in memory and the detector was run on them, with clean texts beside"
-            yield from_run(f"trials.{stage}", facts.trials(held), method, "trials", caption=caption)
-
-
-def _counted(told: Told) -> set[str]:
-    return {count.stage for sweep in told.manifest.sweeps for count in sweep.stages}
-
-
-_ROOMS = {
-    **dict.fromkeys(("pii",), "personal"),
-    **dict.fromkeys(("contamination",), "decontamination"),
-    **dict.fromkeys(("language",), "language"),
-    **dict.fromkeys(("harmful",), "harmful"),
-    **dict.fromkeys(("rights", "licenses", "opt_out"), "rights"),
-    **dict.fromkeys(
-        ("classifier", "train_classifier", "perplexity", "train_ngram", "quantile", "ccnet_size", "importance"),
-        "quality",
-    ),
-}
-"""Where the card tells of a stage, by its word; of all others it tells with the funnel."""
-
-
-def _measured(told: Told, *checks: str) -> Iterator[Field]:
-    for check in checks:
-        finding = told.finding(check)
-        if finding and finding.status != "CANNOT VERIFY" and finding.grid:
-            yield measured(finding, _AUDITED.get(check, "by the audit"))
-
-
-_AUDITED = {
-    "domains": "registered domains of the URLs, by the Public Suffix List",
-    "columns": "counted in every document",
-    "texts": "counted in every document",
-    "rules": "the recipe's own rules, asked again about documents that they kept",
-    "near_duplicates": (
-        "documents whose least min-hash is below a bound, so that similar ones come together; each pair counts by the "
-        "inverse of the chance that both are drawn"
-    ),
-    "language": "an identifier that the recipe does not use, on drawn documents; 95% intervals (Wilson)",
-    "personal_data": "a second, plainer detector than the recipe's; 95% intervals (Wilson)",
-    "contamination": "runs of words that stand in a benchmark; 95% intervals (Wilson)",
-}
 
 _SECTIONS: dict[str, tuple[str, Callable[[Told], Iterator[Field]]]] = {
     "identity": ("Identity", _identity),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -376,6 +377,9 @@ def test_a_lie_is_caught_by_the_check_that_claims_it(name: str, saboteur: Sabote
 
 def test_the_table_is_long_enough_and_every_check_that_can_fail_is_in_it() -> None:
     assert len(LIES) >= 25
+    for document in ("README.md", "CHANGELOG.md"):
+        text = (Path(__file__).parents[3] / document).read_text(encoding="utf-8")
+        assert f"{len(LIES)} ways to make a card lie" in text, f"{document} quotes another number of lies"
     only_measures = {"domains"}
     elsewhere = {"attested"}
     assert {check for check, _ in LIES.values()} == set(CHECKS) - only_measures - elsewhere
