@@ -126,7 +126,10 @@ def restore(
         return None
     if not resume:
         raise GristmillError(f"{folder}: has checkpoints; go on from them with --resume, or name a new folder")
-    state = State.model_validate_json((found[-1] / STATE).read_bytes())
+    try:
+        state = State.model_validate_json((found[-1] / STATE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{found[-1]}: not a whole checkpoint ({error}); delete it and run again") from error
     if state.sheet.model_copy(update={"gristmill": sheet.gristmill}) != sheet:
         raise GristmillError(f"{found[-1]}: of a run with another corpus, model or settings; name a new folder")
     put(model, found[-1] / WEIGHTS)
