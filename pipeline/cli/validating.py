@@ -51,6 +51,7 @@ def validate(
     from pipeline.core.manifest import read_manifest
     from pipeline.core.shards import write_text
     from pipeline.core.validation import FILE
+    from pipeline.report.card import render_again
     from pipeline.report.validation import as_text
     from pipeline.train.validate import validate as validated
 
@@ -67,6 +68,7 @@ def validate(
     )
     found = found.model_copy(update={"seconds": round(time.monotonic() - started, 1)})
     write_text(corpus / FILE, found.to_json())
+    render_again(corpus)
     show(found, as_text(found), as_json=as_json)
 
 

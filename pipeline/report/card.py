@@ -13,6 +13,7 @@ from pipeline.core.asset import Place
 from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Manifest, read_manifest
 from pipeline.core.shards import write_text
+from pipeline.core.validation import Validation, read_validation
 from pipeline.report import answers as answering
 from pipeline.report.answers import Answers, read_answers
 from pipeline.report.article53 import article53
@@ -42,12 +43,12 @@ def write_card(corpus: Path, base: Path) -> Path:
     answers = answers_of(manifest.recipe, base)
     write_text(corpus / answering.FILE, answering.as_yaml(answers))
     path = corpus / CARD
-    write_text(path, render_card(manifest, answers, audit=read_audit(corpus), measures=read_measures(corpus)))
+    write_text(path, rendered(corpus, manifest, answers))
     return path
 
 
 def render_again(folder: Path) -> Path:
-    """Write README.md from what lies beside it alone: manifest, answers, audit and measures."""
+    """Write README.md from what lies beside it alone: manifest, answers, audit, measures and validation."""
     path = folder / CARD
     write_text(path, card_of(folder))
     return path
@@ -55,8 +56,13 @@ def render_again(folder: Path) -> Path:
 
 def card_of(folder: Path) -> str:
     """The card as what lies beside it has it."""
-    answers, measures = answers_beside(folder), read_measures(folder)
-    return render_card(read_manifest(folder), answers, audit=read_audit(folder), measures=measures)
+    return rendered(folder, read_manifest(folder), answers_beside(folder))
+
+
+def rendered(folder: Path, manifest: Manifest, answers: Answers) -> str:
+    """The card of a manifest, with what else lies in the folder."""
+    audit, measures, validation = read_audit(folder), read_measures(folder), read_validation(folder)
+    return render_card(manifest, answers, audit=audit, measures=measures, validation=validation)
 
 
 def answers_beside(folder: Path) -> Answers:
@@ -77,8 +83,8 @@ def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
         raise GristmillError(f"there is no format {form!r}: choose one of {', '.join(FORMATS)}")
     manifest = read_manifest(corpus)
     answers, audit, say = answers_of(manifest.recipe, base), read_audit(corpus), words(lang)
-    measures = read_measures(corpus)
-    sheet = datasheet(manifest, answers, audit, measures)
+    measures, validation = read_measures(corpus), read_validation(corpus)
+    sheet = datasheet(manifest, answers, audit, measures, validation)
     if form == "json":
         return sheet.to_json()
     if form == "croissant":
@@ -87,7 +93,7 @@ def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
         return gebru(sheet, answers, say)
     if form == "eu-article-53":
         return article53(sheet, manifest, answers, say)
-    return render_card(manifest, answers, audit=audit, measures=measures, lang=lang)
+    return render_card(manifest, answers, audit=audit, measures=measures, validation=validation, lang=lang)
 
 
 def render_card(
@@ -97,10 +103,11 @@ def render_card(
     suffix: str | None = None,
     audit: Audit | None = None,
     measures: Measures | None = None,
+    validation: Validation | None = None,
     lang: str = "en",
 ) -> str:
     """The card; `suffix` is that of the shards where it will lie (`parquet`), by default those of the manifest."""
-    sheet = datasheet(manifest, answers, audit, measures)
+    sheet = datasheet(manifest, answers, audit, measures, validation)
     header = yaml.safe_dump(front_matter(sheet, manifest, suffix), sort_keys=False, allow_unicode=True, width=10_000)
     return f"---\n{header}---\n\n" + "\n\n".join(body(sheet, words(lang))) + "\n"
 

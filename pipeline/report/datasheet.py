@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.core.manifest import Manifest
+from pipeline.core.validation import Validation
 from pipeline.report import sections
 from pipeline.report.answers import Answers
 from pipeline.report.fields import Datasheet
@@ -15,7 +16,11 @@ from pipeline.report.told import Told
 
 
 def datasheet(
-    manifest: Manifest, answers: Answers | None = None, audit: Audit | None = None, measures: Measures | None = None
+    manifest: Manifest,
+    answers: Answers | None = None,
+    audit: Audit | None = None,
+    measures: Measures | None = None,
+    validation: Validation | None = None,
 ) -> Datasheet:
     """The datasheet of a corpus; StoreError where the books of the manifest do not close."""
     check_books(manifest)
@@ -24,6 +29,7 @@ def datasheet(
         answers or Answers(),
         audit if audit and audit.corpus == manifest.digest else None,
         measures if measures and measures.corpus == manifest.digest else None,
+        validation if validation and validation.corpus == manifest.digest else None,
     )
     recipe = manifest.recipe
     name = str(recipe.get("recipe", "corpus"))

@@ -23,10 +23,11 @@ from pipeline.core.asset import sha256_file
 from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import FileDigest, Manifest, read_manifest
 from pipeline.core.shards import PARQUET, TEMPORARY, read_batches, read_schema, row_bytes, whole, write_text
+from pipeline.core.validation import FILE as VALIDATION
+from pipeline.core.validation import read_validation
 from pipeline.report import answers as answering
 from pipeline.report import measures as measuring
-from pipeline.report.card import CARD, answers_beside, render_card
-from pipeline.report.findings import read_audit
+from pipeline.report.card import CARD, answers_beside, rendered
 from pipeline.report.measures import read_measures
 
 Form = Literal["parquet", "arrow"]
@@ -83,9 +84,13 @@ def export(corpus: Path, out: Path, *, form: Form = "parquet", workers: int | No
         measures = measures.model_copy(update={"corpus": released.digest})
         write_text(out / measuring.FILE, measures.to_json())
         kept.add(measuring.FILE)
+    validation = read_validation(corpus)
+    if validation and validation.corpus == manifest.digest:
+        validation = validation.model_copy(update={"corpus": released.digest})
+        write_text(out / VALIDATION, validation.to_json())
+        kept.add(VALIDATION)
     _clear(out, kept, reports=released.digest != before)
-    card = render_card(released, answers_beside(out), audit=read_audit(out), measures=read_measures(out))
-    write_text(out / CARD, card)
+    write_text(out / CARD, rendered(out, released, answers_beside(out)))
     write_text(out / MANIFEST, released.to_json())
     return released
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pipeline.core.manifest import REMOVED, Manifest
 from pipeline.report import composition as composed
 from pipeline.report import funnel as funnels
+from pipeline.report import validation
 from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, said
 from pipeline.report.grid import Cell, Columns, Grid
 from pipeline.report.recipe_text import entries, recipe_yaml
@@ -134,6 +135,11 @@ def _compared(manifest: Manifest, rows: tuple[funnels.FunnelRow, ...]) -> Grid |
 def _quality(told: Told) -> Iterator[Field]:
     yield from of_stages(told, "quality")
     yield from audited(told, "rules", "near_duplicates")
+
+
+def _teaching(told: Told) -> Iterator[Field]:
+    if told.validation is not None:
+        yield from validation.fields(told.validation)
 
 
 def _language(told: Told) -> Iterator[Field]:
@@ -275,6 +281,7 @@ _SECTIONS: dict[str, tuple[str, Callable[[Told], Iterator[Field]]]] = {
     "sources": ("Sources and collection", _sources),
     "funnel": ("Funnel", _funnel),
     "quality": ("Quality", _quality),
+    "teaching": ("Does it teach?", _teaching),
     "language": ("Language", _language),
     "personal_data": ("Personal data", _personal),
     "harmful_content": ("Harmful content", _harmful),

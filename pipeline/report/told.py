@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipeline.core.manifest import Manifest, Size
+from pipeline.core.validation import Validation
 from pipeline.report import facts
 from pipeline.report.answers import Answers
 from pipeline.report.fields import Field, Line, from_run, measured
@@ -17,12 +18,13 @@ from pipeline.report.recipe_text import entries
 
 @dataclass(frozen=True)
 class Told:
-    """What the sections are made from; `audit` and `measures` only where they are about exactly this manifest."""
+    """What the sections are made from; `audit` and the others only where they are about exactly this manifest."""
 
     manifest: Manifest
     answers: Answers
     audit: Audit | None
     measures: Measures | None
+    validation: Validation | None
 
     @cached_property
     def total(self) -> Size:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.core.errors import GristmillError
+from pipeline.core.validation import read_validation
 from pipeline.report.audit import books, documents, files, near, origin, samples, tokens
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, fails
@@ -23,7 +24,7 @@ Check = Callable[[Evidence], Outcome]
 EXACT: tuple[Check, ...] = (
     *(files.files, files.rows, files.columns, files.root, files.recipe, files.card),
     *(documents.composition, documents.licences, documents.domains, documents.texts),
-    *(books.funnel, books.ledger, books.removed, books.warnings, books.trials, tokens.tokens),
+    *(books.funnel, books.ledger, books.removed, books.warnings, books.trials, books.validation, tokens.tokens),
 )
 """Checks of everything that there is; what they find is no estimate."""
 
@@ -58,7 +59,8 @@ def audit(evidence: Evidence, *, beside: bool = False) -> Audit:
     )
     try:
         shown, folder = found if beside else evidence.earlier, evidence.folder
-        sheet = datasheet(manifest, answers_beside(folder), shown, read_measures(folder))
+        validation = read_validation(folder)
+        sheet = datasheet(manifest, answers_beside(folder), shown, read_measures(folder), validation)
     except GristmillError:
         return found
     return found.model_copy(update={"figures": count_figures(sheet, found)})

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import REMOVED, REMOVED_LEDGER, Size, StageCount, Sweep
 from pipeline.core.shards import read_batches
+from pipeline.core.validation import compare, decide, read_validation
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, differ, fails, holds, unknown
 from pipeline.report.funnel import check_books
@@ -122,3 +123,27 @@ def trials(evidence: Evidence) -> Outcome:
 def _judges(sweep: Sweep) -> list[StageCount]:
     """The stages of a sweep that read one after the other: not the sources, which are read beside each other."""
     return [count for count in sweep.stages if not count.stage.startswith("read:")]
+
+
+def validation(evidence: Evidence) -> Outcome:
+    """The comparisons and decisions of `validation.json` follow from its runs, and it is about this corpus."""
+    found = read_validation(evidence.folder)
+    if found is None:
+        return holds("nobody has validated this corpus, and nothing is said of it")
+    if found.corpus != evidence.manifest.digest:
+        return holds("a validation of another state of the corpus lies here, and the card does not quote it")
+    comparisons = compare(found.runs, found.held_out, found.min_effect)
+    problems = [
+        f"against {said.against} ({said.tier}) it says {said.difference:+.4f}, its runs {own.difference:+.4f}"
+        for said, own in zip(found.comparisons, comparisons, strict=False)
+        if said != own
+    ]
+    if len(comparisons) != len(found.comparisons):
+        problems.append(f"{len(found.comparisons)} comparisons are told of, the runs make {len(comparisons)}")
+    decided = {one.against: one.outcome for one in decide(comparisons, found.min_effect)}
+    problems += [
+        f"against {one.against} it says {one.outcome}, its runs {decided.get(one.against)}"
+        for one in found.decisions
+        if decided.get(one.against) != one.outcome
+    ]
+    return differ(problems, f"{len(found.runs):,} runs, {len(comparisons)} comparisons", "every comparison")

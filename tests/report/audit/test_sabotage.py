@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.core.manifest import StageCount
 from pipeline.core.shards import read_table, write_table
+from pipeline.core.validation import CURATED, Decision, HeldOutSheet, RunSheet, Validation, compare
+from pipeline.core.validation import FILE as VALIDATION
 from pipeline.report.audit import CHECKS
 from pipeline.report.card import render_again
 from tests.report.audit.conftest import BENCHMARK, Saboteur, sentences
@@ -301,6 +303,32 @@ def a_document_that_was_taken_down_is_back(s: Saboteur) -> None:
 def a_warning_is_hushed_up(s: Saboteur) -> None:
     assert s.manifest.warnings
     s.claim(warnings=())
+
+
+@caught_by("validation")
+def a_verdict_is_better_than_its_runs(s: Saboteur) -> None:
+    def run(arm: str, seed: int, bits: float) -> RunSheet:
+        sheet = {"arm": arm, "seed": seed, "tier": "ngram", "rate": 1.0, "tokens": 1, "epochs": 1.0}
+        return RunSheet.model_validate({**sheet, "bits_per_byte": {"out/en": bits + seed / 100}})
+
+    runs = tuple(run(arm, seed, bits) for arm, bits in ((CURATED, 2.2), ("raw", 2.0)) for seed in range(5))
+    texts = {"name": "out", "in_domain": False, "documents": 9, "bytes": 9, "left_out": 0, "domains": {"out/en": 9}}
+    held_out = (HeldOutSheet.model_validate({**texts, "digest": "0"}),)
+    comparisons = compare(runs, held_out, 0.01)
+    told = Validation(
+        gristmill="1",
+        corpus=s.manifest.digest,
+        settings={"min_effect": 0.01},
+        arms=(),
+        held_out=held_out,
+        runs=runs,
+        comparisons=comparisons,
+        decisions=(Decision(against="raw", outcome="better", because="fewer bits"),),
+        bootstrap={},
+        limits=(),
+    )
+    (s.folder / VALIDATION).write_text(told.to_json(), encoding="utf-8")
+    render_again(s.folder)
 
 
 @caught_by("trials")
