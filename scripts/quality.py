@@ -1,4 +1,4 @@
-"""Measure the quality of what Gristmill is made of on labelled data, and write tests/gates/QUALITY.md.
+"""Measure the quality of what Gristmill is made of on labelled data, and write docs/quality.md.
 
     GRISTMILL_DATA=DIR python scripts/quality.py [--only language] [--json]
 
@@ -30,7 +30,7 @@ from pipeline.transforms.personal import find
 from pipeline.transforms.pii import Pii
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "tests" / "gates" / "QUALITY.md"
+PAGE = ROOT / "docs" / "quality.md"
 LANGDETECT_LANGUAGES = ("ar", "de", "en", "fr", "ja", "ko", "ru", "th", "zh")
 LANGDETECT_SENTENCES = 100
 SETS = {"extract_articles": "articles, English", "wcxb": "pages of seven types", "extract_zh": "pages, Chinese"}
@@ -235,7 +235,7 @@ def main() -> None:
 
 _HEAD = """# Quality
 
-Written by `scripts/quality.py` from labelled data (`GRISTMILL_DATA`); the tests beside this page pin floors on the same
+Written by `scripts/quality.py` from labelled data (`GRISTMILL_DATA`); the tests in tests/gates pin floors on the same
 files. Each table names the digest of the files that it was measured on.
 """
 
