@@ -67,7 +67,7 @@ class Contest(BaseModel):
 
 
 PRESETS = {
-    "cpu-smoke": Contest(ngram=Ngram(2_000_000), gpt=Gpt(60_000, 2, 64, 2, 128, 8, 3e-3), per_domain=8, domains=8),
+    "cpu-smoke": Contest(ngram=Ngram(2_000_000), gpt=Gpt(40_000, 2, 64, 2, 128, 8, 3e-3), per_domain=8, domains=8),
     "cpu": Contest(ngram=Ngram(2_000_000), gpt=Gpt(400_000, 3, 96, 3, 256, 16, 3e-3)),
     "gpu-small": Contest(
         ngram=Ngram(20_000_000, 5),
