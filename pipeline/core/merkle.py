@@ -56,7 +56,13 @@ def leaves_of(files: Iterable[Path], run: Run = map, scratch: Path | None = None
         jobs = [_ShardJob(file, Path(folder) / f"{number:06d}") for number, file in enumerate(files)]
         for _ in run(_write_entries, jobs):
             pass
-        yield Leaves(tuple(job.out for job in jobs if job.out.stat().st_size))
+        yield Leaves.of(job.out for job in jobs)
+
+
+def write_leaves(entries: Sequence[np.ndarray], out: Path) -> None:
+    """Write the entries of one shard, sorted, as `Leaves` reads them."""
+    joined = np.concatenate(entries) if entries else np.empty((0, _ENTRY), dtype=np.uint8)
+    np.sort(np.ascontiguousarray(joined).reshape(-1).view(f"S{_ENTRY}")).tofile(out)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,11 @@ class Leaves:
     """Entries of many documents: each file has them sorted, `read` gives them sorted over all files."""
 
     files: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, files: Iterable[Path]) -> Leaves:
+        """What `write_leaves` wrote; files without entries are left out, for they cannot be mapped."""
+        return cls(tuple(file for file in files if file.stat().st_size))
 
     @cached_property
     def count(self) -> int:
@@ -188,9 +199,7 @@ class _ShardJob:
 
 def _write_entries(job: _ShardJob) -> None:
     wanted = [name for name in ("id", "url", "text") if name in read_schema(job.shard).names]
-    held = [entries_of(batch) for batch in read_batches(job.shard, wanted)]
-    entries = np.concatenate(held) if held else np.empty((0, _ENTRY), dtype=np.uint8)
-    np.sort(np.ascontiguousarray(entries).reshape(-1).view(f"S{_ENTRY}")).tofile(job.out)
+    write_leaves([entries_of(batch) for batch in read_batches(job.shard, wanted)], job.out)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from pipeline.core.again import Again
 from pipeline.core.chance import draws
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Group, Manifest, Size, read_manifest
+from pipeline.core.merkle import Leaves, entries_of, write_leaves
 from pipeline.core.shards import read_batches, read_schema
 from pipeline.report.audit.packed import Packed
 from pipeline.report.findings import Audit, read_audit
@@ -115,6 +117,8 @@ class Documents:
     rows: dict[str, int]
     schemas: dict[str, pa.Schema]
     groups: tuple[Group, ...]
+    root: str
+    """The Merkle root over them."""
     frame: pl.DataFrame
     """`id`, `url`, `lang`, `source`, `license`, `file`; of the text its 64-bit `hash`, `bytes` and `characters`."""
 
@@ -131,15 +135,20 @@ class Documents:
         rows: dict[str, int] = {}
         schemas: dict[str, pa.Schema] = {}
         frames = []
-        for name, path in files:
-            rows[name] = 0
-            schemas[name] = read_schema(path)
-            for batch in read_batches(path, [few for few in _FEW.names if few in schemas[name].names]):
-                rows[name] += batch.num_rows
-                frames.append(_small(batch))
+        with TemporaryDirectory(prefix="gristmill-audit-") as scratch:
+            leaves = [Path(scratch) / f"{number:06d}" for number in range(len(files))]
+            for (name, path), out in zip(files, leaves, strict=True):
+                schemas[name] = read_schema(path)
+                entries, before = [], len(frames)
+                for batch in read_batches(path, [few for few in _FEW.names if few in schemas[name].names]):
+                    frames.append(_small(batch))
+                    entries.append(entries_of(batch))
+                rows[name] = sum(frame.height for frame in frames[before:])
+                write_leaves(entries, out)
+            root = Leaves.of(leaves).root()
         empty = _small(pa.RecordBatch.from_pylist([], schema=_FEW))
         frame = pl.concat([empty, *frames])
-        return cls(rows, schemas, _groups(frame), frame)
+        return cls(rows, schemas, _groups(frame), root, frame)
 
 
 _NAMES = ("id", "url", "lang", "source", "license", "file")

@@ -8,7 +8,6 @@ from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 
 from pipeline.core.document import parse_yaml
-from pipeline.core.merkle import root_of
 from pipeline.core.schema import DOCUMENT
 from pipeline.core.shards import TEMPORARY
 from pipeline.report.audit.evidence import Evidence
@@ -82,7 +81,7 @@ def root(evidence: Evidence) -> Outcome:
     stated = evidence.manifest.root
     if not stated:
         return unknown("the manifest states none")
-    found = root_of([evidence.path(file.path) for file in evidence.manifest.documents])
+    found = evidence.documents.root
     if found != stated:
         return fails(f"the documents have the root {found[:16]}…, the manifest says {stated[:16]}…", "every document")
     return holds(f"{found[:16]}…", "every document")
