@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,7 +64,7 @@ class Batch:
         )
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """Base of the three: an embedding, blocks, and an output embedding which is the same but for t5."""
 
     def __init__(self, shape: Shape) -> None:
@@ -76,9 +77,9 @@ class Model(nn.Module):
         """Weight (vocabulary, width) and bias of the output."""
         return self.embedding.weight, None
 
+    @abstractmethod
     def states(self, batch: Batch) -> Tensor:
         """What the output embedding is applied to: (rows, tokens, width)."""
-        raise NotImplementedError
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum over targets of -ln p(target)."""

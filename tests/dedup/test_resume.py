@@ -53,6 +53,7 @@ CUTTING = [
     "exact",
     {"paragraphs": {"level": "sentence", "min_length": 5}},
     {"substrings": {"length": 12}},
+    {"ngrams": {"length": 5, "level": "sentence"}},
 ]
 DROPPING = [{"minhash": {"threshold": 0.7, "shingle": 2, "keep": "longest", "count": True}}]
 
