@@ -1,9 +1,10 @@
 """Validations whose outcome is known beforehand: do they come out right?
 
 For each language: a clean corpus against one in which half of the documents are junk (better), against one in which
-half of the text is said again and again (better, and seen from there worse), and against twenty random halves of itself
-(no difference in at least nineteen). Texts are those of a folder of JSON lines, `<language>.jsonl.gz` with `id`,
-`source` and `text`: `python scripts/verdicts.py FOLDER en zh`; with --json, one JSON object is the last line.
+half of the text is said again and again (better, and the same runs seen from there: worse), and twenty times against
+itself under other seeds (no difference in at least nineteen). Texts are those of a folder of JSON lines,
+`<language>.jsonl.gz` with `id`, `source` and `text`: `python scripts/verdicts.py FOLDER en zh`; with --json, one JSON
+object is the last line. Runs are kept in --out: stopped and started again, it goes on.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline.core.chance import draws
 from pipeline.core.shards import write_table
-from pipeline.core.validation import RunSheet, Validation
+from pipeline.core.validation import CONTROL, CURATED, RunSheet, Validation, compare, decide
 from pipeline.report.validation import as_text
 from pipeline.run.executors import Failed, Processes
 from pipeline.train.arms import Arm, Shelf
-from pipeline.train.contest import Job, Ngram, run
+from pipeline.train.contest import Job, run
 from pipeline.train.held_out import COLUMNS, HeldOut
 from pipeline.train.validate import PRESETS, Contest, Outside, validate
 
-HALVES = 20
+TIMES = 20
+"""Comparisons of the corpus with itself."""
 
 Do = Callable[[Iterable[Job]], Iterator[RunSheet]]
 
@@ -40,11 +43,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/verdicts"))
     parser.add_argument("--preset", default="cpu-smoke", choices=PRESETS)
     parser.add_argument("--tiers", default="ngram,gpt")
+    parser.add_argument("--tokens", type=int, help="of a run, in place of the preset's")
+    parser.add_argument("--experiments", nargs="+", default=["others", "itself"], choices=["others", "itself"])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     given = parser.parse_args()
-    off = {tier: None for tier in ("ngram", "gpt") if tier not in given.tiers.split(",")}
-    contest = PRESETS[given.preset].model_copy(update=off)
+    contest = PRESETS[given.preset]
+    more = {"tokens": given.tokens} if given.tokens else {}
+    tiers = {
+        tier: replace(getattr(contest, tier), **more) if tier in given.tiers.split(",") else None
+        for tier in ("ngram", "gpt")
+    }
+    contest = contest.model_copy(update=tiers)
     with Processes(given.workers) as pool:
 
         def do(jobs: Iterable[Job]) -> Iterator[RunSheet]:
@@ -54,14 +64,14 @@ def main() -> None:
                 yield result
 
         found = {
-            lang: experiments(given.folder / f"{lang}.jsonl.gz", given.out / lang, contest, do)
+            lang: experiments(given.folder / f"{lang}.jsonl.gz", given.out / lang, contest, given.experiments, do)
             for lang in given.languages
         }
     if given.json:
-        print(json.dumps(found))
+        print(json.dumps(found, ensure_ascii=False))
 
 
-def experiments(path: Path, folder: Path, contest: Contest, do: Do) -> dict[str, object]:
+def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do: Do) -> dict[str, object]:
     """The outcomes in one language, each with what was expected."""
     with gzip.open(path, "rt", encoding="utf-8") as lines_of:
         rows = [json.loads(line) for line in lines_of]
@@ -70,41 +80,62 @@ def experiments(path: Path, folder: Path, contest: Contest, do: Do) -> dict[str,
         held_out([row for row, yes in zip(rows, out, strict=True) if yes], path.name.split(".")[0]), False
     )
     clean = [row for row, yes in zip(rows, out, strict=True) if not yes]
-    arms = {
-        name: Arm(name, what, (stored(folder / f"{name}.arrow", texts),))
+    own, *others = (
+        Arm(name, what, (stored(folder / f"{name}.arrow", texts),))
         for name, what, texts in (
-            ("clean", "the texts as they are", clean),
+            (CURATED, "the texts as they are", clean),
             ("junk", "half of the documents are junk", half_junk(clean)),
             ("repeated", "half of the text is that of a fiftieth of the documents", half_repeated(clean)),
         )
-    }
-
-    def against(first: str, others: list[Arm], how: Contest) -> Validation:
-        own = Arm("curated", arms[first].what, arms[first].shelves)
+    )
+    found: dict[str, object] = {}
+    if "others" in names:
         made = validate(
-            [own, *others], [outside], how, folder / "runs", do, corpus=f"{path.name} {first}", drop_overlap=True
+            [own, *others], [outside], contest, folder / "runs", do, corpus=f"{path.name} clean", drop_overlap=True
         )
-        print(f"\n{path.name}: {first} as the corpus\n{as_text(made)}", flush=True)
-        return made
-
-    ngram = Contest(ngram=Ngram(500_000), seeds=contest.seeds, per_domain=contest.per_domain)
-    halves = [Arm(f"half-{n:02d}", "half of the texts", arms["clean"].shelves, 0.5) for n in range(HALVES)]
-    from_clean = outcomes(against("clean", [arms["junk"], arms["repeated"]], contest))
-    from_repeated = outcomes(against("repeated", [arms["clean"]], contest))
-    itself = outcomes(against("clean", halves, ngram))
-    same = sum(outcome == "inconclusive" for name, outcome in itself.items() if name.startswith("half-"))
-    return {
-        "clean against junk (better)": from_clean["junk"],
-        "clean against repeated (better)": from_clean["repeated"],
-        "repeated against clean (worse)": from_repeated["clean"],
-        f"clean against {HALVES} halves of itself (no difference in 19)": same,
-        "control": from_clean["control"],
-    }
+        print(f"\n{path.name}: clean\n{as_text(made)}", flush=True)
+        said = outcomes(made)
+        found |= {
+            "clean against junk (better)": said["junk"],
+            "clean against repeated (better)": said["repeated"],
+            "repeated against clean (worse)": seen_from(made, "repeated"),
+            "control": said[CONTROL],
+        }
+    if "itself" in names:
+        often = contest.model_copy(update={"seeds": TIMES * contest.seeds, "rates": (1.0,)})
+        made = validate([own], [outside], often, folder / "runs", do, corpus=f"{path.name} clean", drop_overlap=True)
+        found |= against_itself(made, contest.seeds)
+    print(json.dumps(found, indent=1), flush=True)
+    return found
 
 
 def outcomes(made: Validation) -> dict[str, str]:
     """By arm; a control that differs from itself is told."""
-    return {one.against: one.outcome if one.against != "control" else one.because for one in made.decisions}
+    return {one.against: one.outcome if one.against != CONTROL else one.because for one in made.decisions}
+
+
+def seen_from(made: Validation, arm: str) -> str:
+    """What is said of an arm against the curated one, by the same runs."""
+    names = {arm: CURATED, CURATED: arm}
+    runs = [run.model_copy(update={"arm": names[run.arm]}) for run in made.runs if run.arm in names]
+    [decision] = decide(compare(runs, made.held_out, made.min_effect), made.min_effect)
+    return decision.outcome
+
+
+def against_itself(made: Validation, seeds: int) -> dict[str, object]:
+    """How many of the comparisons of so many seeds see no difference, and how many intervals leave out zero."""
+    same, off, widths = 0, 0, []
+    for first in range(0, TIMES * seeds, seeds):
+        runs = [run for run in made.runs if first <= run.seed < first + seeds]
+        found = compare(runs, made.held_out, made.min_effect)
+        same += decide(found, made.min_effect)[0].because.endswith("does not differ from itself")
+        off += any(one.low > 0 or one.high < 0 for one in found)
+        widths += [one.high - one.low for one in found]
+    return {
+        f"clean against itself, {TIMES} times (no difference in {TIMES - 1})": same,
+        "intervals without zero": off,
+        "mean width of an interval": round(sum(widths) / len(widths), 4),
+    }
 
 
 def held_out(rows: list[dict[str, str]], name: str) -> HeldOut:

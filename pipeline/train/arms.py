@@ -69,22 +69,50 @@ class Pool:
 
     path: Path
 
-    def taken(self, seed: int, budget: int, end: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """At least `budget` tokens: documents in the order that `seed` draws, each with the end token behind it.
+    def taken(self, seed: int, budget: int, end: int, piece: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """At least `budget` tokens in pieces of `piece` at most, as `seed` draws them, those that are full first.
 
-        Ids (int32), where each document begins (one more than documents), and how many times the pool was read.
+        The pool, each document with the end token behind it, is cut into pieces, and these into as many strata as
+        pieces are needed: one is drawn of each, so that every seed meets all sources and languages in their shares.
+        Ids (int32), where each piece begins (one more than pieces), and how many times the pool was read.
         """
         table = pa.Table.from_batches(list(read_batches(self.path)))
-        order = np.argsort(draws(table["id"].to_pylist(), seed, _PURPOSE), kind="stable")
         tokens = table["tokens"].combine_chunks()
         flat, starts = tokens.values.to_numpy(), tokens.offsets.to_numpy()
-        sizes = np.diff(starts)[order] + 1
-        epochs = budget / max(1, int(sizes.sum()))
-        times = max(1, int(np.ceil(epochs)))
-        reach = np.cumsum(np.tile(sizes, times))
-        chosen = np.tile(order, times)[: int(np.searchsorted(reach, budget)) + 1]
-        parts = [part for row in chosen.tolist() for part in (flat[starts[row] : starts[row + 1]], [end])]
-        return np.concatenate(parts).astype(np.int32), np.append(0, reach[: len(chosen)]), max(1.0, epochs)
+        sizes = np.diff(starts) + 1
+        n_pieces = -(-sizes // piece)
+        document = np.repeat(np.arange(len(sizes)), n_pieces)
+        first = (np.arange(len(document)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)) * piece
+        lengths = np.minimum(piece, sizes[document] - first)
+        ids = table["id"].to_pylist()
+        names = (f"{ids[row]} {at}" for row, at in zip(document.tolist(), first.tolist(), strict=True))
+        drawn = draws(names, seed, _PURPOSE)
+        total = int(lengths.sum())
+        order = _spread(drawn, round(len(drawn) * budget / total))
+        epochs = budget / total
+        order = np.tile(order, max(1, int(np.ceil(epochs))))
+        order = order[: int(np.searchsorted(np.cumsum(lengths[order]), budget)) + 1]
+        order = order[np.argsort(lengths[order] < piece, kind="stable")]
+        begins = starts[document[order]] + first[order]
+        stops = begins + lengths[order]
+        ends = first[order] + lengths[order] == sizes[document[order]]
+        parts = [
+            part
+            for begin, stop, is_end in zip(begins.tolist(), stops.tolist(), ends.tolist(), strict=True)
+            for part in ((flat[begin : stop - 1], [end]) if is_end else (flat[begin:stop],))
+        ]
+        edges = np.append(0, np.cumsum(lengths[order]))
+        return np.concatenate(parts).astype(np.int32), edges, max(1.0, epochs)
+
+
+def _spread(drawn: np.ndarray, n: int) -> np.ndarray:
+    """The places of draws in an order whose first `n` are one of each of `n` strata, neighbours being in one."""
+    n = min(max(1, n), len(drawn))
+    stratum = np.arange(len(drawn)) * n // len(drawn)
+    by_stratum = np.lexsort((drawn, stratum))
+    turn = np.empty(len(drawn), np.int64)
+    turn[by_stratum] = np.arange(len(drawn)) - np.searchsorted(stratum, stratum[by_stratum])
+    return np.lexsort((drawn, turn))
 
 
 def neutral_tokenizer(arms: Sequence[Arm], without: pa.Array, size: int, most: int, folder: Path) -> Encoder:

@@ -26,6 +26,9 @@ from pipeline.train.shapes import Shape
 
 HELD_OUT, DOMAIN = "held-out.arrow", "domain"
 
+PIECE = 256
+"""Tokens that an n-gram model takes from one place at most; a transformer takes rows."""
+
 
 @dataclass(frozen=True)
 class Ngram:
@@ -88,7 +91,8 @@ def run(job: Job) -> RunSheet:
     held_out = read_table(job.folder / HELD_OUT)
     # The control is the curated arm again, under seeds of its own.
     arm, seed = ("curated", job.seed + 1_000_000) if job.arm == "control" else (job.arm, job.seed)
-    ids, starts, epochs = Pool(job.folder / "pools" / f"{arm}.arrow").taken(seed, job.model.tokens, encoder.end)
+    pool, piece = Pool(job.folder / "pools" / f"{arm}.arrow"), getattr(job.model, "length", PIECE)
+    ids, starts, epochs = pool.taken(seed, job.model.tokens, encoder.end, piece)
     if isinstance(job.model, Ngram):
         bits, curve = _by_ngram(job.model, encoder, ids, starts, held_out), ""
     else:

@@ -45,6 +45,9 @@ LIMITS = (
     "Each document of the raw arm has the text that it had when its fate was decided, extracted and as far normalized.",
     "The arm without a stage has the documents that this stage dropped; stages after it have not judged them.",
 )
+_METHOD = 2
+"""Raised where runs of equal settings come out otherwise: those of before are not taken for them."""
+
 _SHORTEST = 200
 _FEWEST = 3
 
@@ -115,7 +118,8 @@ def validate(
     excerpts = _checked(held_out, arms, without, contest, drop_overlap=drop_overlap)
     table, sheets = _table(excerpts)
     settings = contest.model_dump(mode="json") | {"device": device}
-    key = digest([corpus, settings, [[a.name, a.what, a.share] for a in arms], [s.digest for s in sheets], __version__])
+    named = [[a.name, a.what, a.share] for a in arms]
+    key = digest([corpus, settings, named, [s.digest for s in sheets], __version__, _METHOD])
     folder = folder / key[:16]
     write_table(folder / HELD_OUT, table)
     pools = _pools(arms, without, contest, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import GristmillError
-from pipeline.core.shards import write_table
+from pipeline.core.shards import read_table, write_table
 from pipeline.core.validation import CONTROL, CURATED, HeldOutSheet, RunSheet, compare, decide
 from pipeline.report.validation import as_text, fields
-from pipeline.train.arms import Arm, Pool, Shelf, make_pool
+from pipeline.train.arms import Arm, Pool, Shelf, _spread, make_pool
 from pipeline.train.contest import Job, Ngram, Packed, run
 from pipeline.train.held_out import COLUMNS, HeldOut
 from pipeline.train.overlap import shared
@@ -160,7 +161,7 @@ def test_overlap_is_thirteen_tokens_in_a_row() -> None:
     assert shared(asked, batches).tolist() == [True, True, False, True]
 
 
-def test_documents_are_taken_in_the_order_of_the_seed_until_the_budget(arms, tmp_path: Path) -> None:
+def test_pieces_are_drawn_of_all_parts_of_a_pool_until_the_budget(arms, tmp_path: Path) -> None:
     own, _, _ = arms
     from pipeline.backends.bpe import learn
 
@@ -168,15 +169,32 @@ def test_documents_are_taken_in_the_order_of_the_seed_until_the_budget(arms, tmp
     encoder = learn(prose(random.Random(2), 30), 300, tmp_path)
     sheet = make_pool(own, without, encoder, 1 << 30, tmp_path / "pool.arrow")
     assert sheet.documents == 149 and sheet.sampled == 1.0
-    pool = Pool(tmp_path / "pool.arrow")
-    ids, starts, epochs = pool.taken(1, 3_000, encoder.end)
-    assert 3_000 <= len(ids) == starts[-1] and epochs == 1.0 and (ids[starts[1:] - 1] == encoder.end).all()
-    other, _, _ = pool.taken(2, 3_000, encoder.end)
+    pool, end = Pool(tmp_path / "pool.arrow"), encoder.end
+    total = sheet.tokens + 149
+    ids, starts, epochs = pool.taken(1, 3_000, end, 64)
+    assert 3_000 <= len(ids) == starts[-1] < 3_064 and epochs == 1.0
+    sizes = np.diff(starts)
+    n_full = int((sizes == 64).sum())
+    assert sizes.max() == 64 and (sizes[:n_full] == 64).all() and (ids[starts[n_full + 1 :] - 1] == end).all()
+    other, _, _ = pool.taken(2, 3_000, end, 64)
     assert not np.array_equal(ids[:100], other[:100])
-    whole, _, times = pool.taken(1, 2 * (sheet.tokens + 149), encoder.end)
-    assert times == 2.0 and np.array_equal(whole[: len(whole) // 2], whole[len(whole) // 2 :])
+    twice, edges, times = pool.taken(1, 2 * total, end, 64)
+    assert times == 2.0 and len(twice) == 2 * total and (twice == end).sum() == 2 * 149
+    table = read_table(tmp_path / "pool.arrow")["tokens"].to_pylist()
+    known = {tuple(([*text, end])[at : at + 64]) for text in table for at in range(0, len(text) + 1, 64)}
+    assert {tuple(twice[a:b].tolist()) for a, b in itertools.pairwise(edges.tolist())} == known
     rows = Packed(tmp_path, ids, starts, 64)
     assert len(rows) == len(ids) // 64 and rows.sheet.vocabulary == encoder.size
     row = rows[1]
-    assert row["input_ids"].tolist() == ids[64:128].tolist() and row["segment_ids"][0] == 0
-    assert (np.diff(row["segment_ids"]) == (ids[64:127] == encoder.end)).all()
+    assert row["input_ids"].tolist() == ids[64:128].tolist() and (row["segment_ids"] == 0).all()
+    last = rows[len(rows) - 1]
+    assert last["segment_ids"][0] == 0 and (np.diff(last["segment_ids"]) == 1).sum() >= 1
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 40))
+def test_every_stratum_is_met_before_one_is_met_twice(sizes: list[int], n: int) -> None:
+    drawn = np.random.default_rng(len(sizes)).random(len(sizes))
+    order = _spread(drawn, n)
+    n = min(n, len(sizes))
+    assert sorted(order.tolist()) == list(range(len(sizes)))
+    assert sorted((order[:n] * n // len(sizes)).tolist()) == list(range(n))
