@@ -46,11 +46,16 @@ class State(Record):
     sheet: Sheet
 
 
-def save_model(folder: Path, model: Model, sheet: Sheet, tokenizer: Path) -> None:
-    """Weights, sheet and, from the folder that it is in, the tokenizer into a folder."""
-    copy_tokenizer(tokenizer, folder)
-    write_tensors(folder / WEIGHTS, model.state_dict())
-    write_text(folder / MODEL, sheet.to_json())
+def save_model(folder: Path | None, model: Model, sheet: Sheet, tokenizer: Path) -> None:
+    """Weights, sheet and, from the folder that it is in, the tokenizer into a folder.
+
+    Processes that share the model all call it, and one of them names the folder.
+    """
+    weights = _gathered(model.state_dict())
+    if folder:
+        copy_tokenizer(tokenizer, folder)
+        write_tensors(folder / WEIGHTS, weights)
+        write_text(folder / MODEL, sheet.to_json())
 
 
 def copy_tokenizer(tokenizer: Path, folder: Path) -> None:
@@ -86,26 +91,34 @@ def load_model(folder: Path) -> tuple[Model, Sheet]:
 
 def put(model: Model, path: Path) -> None:
     """Weights of a file into a model; StoreError where they are others."""
+    from pipeline.train.sharding import placed
+
+    own = model.state_dict()
     try:
-        model.load_state_dict(_read(path))
+        model.load_state_dict({name: placed(tensor, own.get(name)) for name, tensor in _read(path).items()})
     except RuntimeError as error:
         raise StoreError(f"{path}: not the weights of this model ({error})") from error
 
 
 def save(
-    folder: Path, model: Model, optimizers: Mapping[str, torch.optim.Optimizer], state: State, *, keep: int
+    folder: Path | None, model: Model, optimizers: Mapping[str, torch.optim.Optimizer], state: State, *, keep: int
 ) -> None:
-    """A checkpoint `step-NNNNNNNN` in a folder, of which the last `keep` stay."""
+    """A checkpoint `step-NNNNNNNN` in a folder, of which the last `keep` stay; as in `save_model`, all call it."""
+    weights = _gathered(model.state_dict())
+    memory = _gathered(
+        {
+            f"{name}.{index}.{key}": value
+            for name, optimizer in optimizers.items()
+            for index, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+        }
+    )
+    if not folder:
+        return
     final = folder / f"step-{state.step:08d}"
     temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
     temporary.mkdir(parents=True)
-    write_tensors(temporary / WEIGHTS, model.state_dict())
-    memory = {
-        f"{name}.{index}.{key}": value
-        for name, optimizer in optimizers.items()
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
-    }
+    write_tensors(temporary / WEIGHTS, weights)
     write_tensors(temporary / OPTIMIZER, memory)
     write_text(temporary / STATE, state.to_json())
     shutil.rmtree(final, ignore_errors=True)
@@ -121,6 +134,8 @@ def restore(
 
     GristmillError where there is one and it is not to be resumed, or is one of another run.
     """
+    from pipeline.train.sharding import placed
+
     found = sorted(folder.glob("step-*"))
     if not found:
         return None
@@ -134,9 +149,13 @@ def restore(
         raise GristmillError(f"{found[-1]}: of a run with another corpus, model or settings; name a new folder")
     put(model, found[-1] / WEIGHTS)
     memory: dict[str, dict[int, dict[str, torch.Tensor]]] = {name: {} for name in optimizers}
+    parameters = {
+        name: [one for group in optimizer.param_groups for one in group["params"]]
+        for name, optimizer in optimizers.items()
+    }
     for name, value in _read(found[-1] / OPTIMIZER).items():
         whose, index, key = name.split(".", 2)
-        memory[whose].setdefault(int(index), {})[key] = value
+        memory[whose].setdefault(int(index), {})[key] = placed(value, parameters[whose][int(index)])
     for name, optimizer in optimizers.items():
         groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": memory[name], "param_groups": groups})
@@ -153,6 +172,12 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dic
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(temporary), metadata
         )
+
+
+def _gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    from pipeline.train.sharding import gathered
+
+    return {name: gathered(tensor) for name, tensor in tensors.items()}
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

@@ -22,16 +22,15 @@ from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.checkpoint import Sheet, State, restore, save, save_model
 from pipeline.train.curve import Curve, Point
 from pipeline.train.dataset import Order, Rows
+from pipeline.train.device import device_of, peak, rank_of
 from pipeline.train.held_out import HeldOut, Scored, score
 from pipeline.train.model import Batch, Model, build
 from pipeline.train.optim import optimizers, rate
 from pipeline.train.settings import Machine, Settings
 from pipeline.train.shapes import Shape
+from pipeline.train.sharding import gathered, shard
 
 CHECKPOINTS = "checkpoints"
-
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12, "4090": 165e12}
-"""Dense bf16 operations a second that makers state, by a part of the device's name: what utilisation is a share of."""
 
 
 @dataclass(frozen=True)
@@ -75,30 +74,15 @@ def fit(
         saves = is_last or _due(run.machine.save_every, run.step)
         if scores or saves or _due(run.machine.log_every, run.step):
             tell(run.pace())
-            if encoder and scores and _rank() == 0:
+            if encoder and scores and run.scores:
                 scored = {text.name: score(run.model, encoder, text) for text in held_out}
             run.note({name: found.total.bits_per_byte or 0.0 for name, found in scored.items()} if scores else {})
         if saves:
             run.save()
-    if encoder and not scored and _rank() == 0:
+    if encoder and not scored and run.scores:
         # Resumed where there was nothing left to do.
         scored = {text.name: score(run.model, encoder, text) for text in held_out}
     return Result(run.model, tuple(run.curve.points), scored, run.tokens, time.monotonic() - began)
-
-
-def device_of(machine: Machine) -> torch.device:
-    """The device; GristmillError where there is no GPU and one was asked for."""
-    if machine.device == "cuda" and not torch.cuda.is_available():
-        raise GristmillError("--device cuda: torch sees no GPU here")
-    if machine.device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", _rank() % torch.cuda.device_count())
-
-
-def peak(device: torch.device) -> float:
-    """Operations a second of a GPU, by `PEAKS`; 0 where that is not known."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return next((peak for part, peak in PEAKS.items() if part in name), 0.0)
 
 
 class _Run:
@@ -108,11 +92,12 @@ class _Run:
         self, shape: Shape, rows: Rows, settings: Settings, machine: Machine, out: Path | None, *, resume: bool
     ) -> None:
         self.rows, self.settings, self.machine = rows, settings, machine
-        self.out = out if _rank() == 0 else None
+        self.out = out if rank_of() == 0 else None
         self.sheet = Sheet(gristmill=__version__, corpus=rows.sheet.corpus, shape=shape, settings=settings)
         if settings.pairs and shape.kind != "bert":
             raise GristmillError(f"--pairs: a {shape.kind} does not learn from pairs; a bert does")
         self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
+        self.is_sharded = machine.shard and self.ranks > 1
         if settings.batch % self.ranks or len(rows) < self.ranks:
             raise GristmillError(
                 f"{settings.batch} rows a step, of {len(rows):,}, cannot be shared by {self.ranks} processes: "
@@ -131,14 +116,13 @@ class _Run:
             for stack in self.model.children():
                 for block in stack if isinstance(stack, nn.ModuleList) else ():
                     block.compile()
-        parallel = nn.parallel.DistributedDataParallel
-        self.trained = parallel(self.model) if self.ranks > 1 else self.model
+        self.trained = self._shared()
         self.optimizers = optimizers(self.model, settings)
         past = out / CHECKPOINTS if out else None
         state = restore(past, self.model, self.optimizers, self.sheet, resume=resume) if past else None
         self.step = state.step if state else 0
         at = state.order if state else Order(len(rows), settings.seed).state()
-        self.feed = Feed(rows, Order.resumed(at, _rank(), self.ranks))
+        self.feed = Feed(rows, Order.resumed(at, rank_of(), self.ranks))
         self.maker = Maker(shape, settings.pairs, cut=self.device.type == "cpu" and not machine.compile)
         self.curve = Curve(self.out, self.step)
         self.tokens = 0
@@ -158,7 +142,9 @@ class _Run:
             distributed.all_reduce(n_targets)
         total = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
-            if self.ranks > 1:
+            if self.is_sharded:
+                self.trained.set_requires_gradient_sync(number == len(batches))
+            elif self.ranks > 1:
                 self.trained.require_backward_grad_sync = number == len(batches)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = self.trained(batch.to(self.device))
@@ -167,7 +153,7 @@ class _Run:
             total += loss.detach()
         if self.ranks > 1:
             distributed.all_reduce(total)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
+        norm = gathered(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf))
         for optimizer in self.optimizers.values():
             optimizer.step()
             optimizer.zero_grad()
@@ -200,11 +186,28 @@ class _Run:
 
     def save(self) -> None:
         """A checkpoint, and the model as it is."""
-        if self.out:
-            state = State(step=self.step, order=self.feed.order.state(), sheet=self.sheet)
-            save(self.out / CHECKPOINTS, self.model, self.optimizers, state, keep=self.machine.keep)
-            if self.step == self.settings.steps:
-                save_model(self.out, self.model, self.sheet, self.rows.folder)
+        if not (self.out or self.is_sharded):
+            return
+        state = State(step=self.step, order=self.feed.order.state(), sheet=self.sheet)
+        folder = self.out / CHECKPOINTS if self.out else None
+        save(folder, self.model, self.optimizers, state, keep=self.machine.keep)
+        if self.step == self.settings.steps:
+            save_model(self.out, self.model, self.sheet, self.rows.folder)
+
+    @property
+    def scores(self) -> bool:
+        """Whether this process scores: the first, or where they share one model, all."""
+        return self.is_sharded or rank_of() == 0
+
+    def _shared(self) -> nn.Module:
+        """The model as all processes train it."""
+        if self.is_sharded:
+            shard(self.model, self.ranks, self.device)
+        elif self.ranks > 1:
+            # Without pairs, bert's head for them has no gradient.
+            idle = self.model.shape.kind == "bert" and not self.settings.pairs
+            return nn.parallel.DistributedDataParallel(self.model, find_unused_parameters=idle)
+        return self.model
 
     def _batch(self, taken: list[tuple[int, int]]) -> Batch:
         chances = [chance_of(self.settings.seed, epoch, row) for epoch, row in taken]
@@ -236,10 +239,6 @@ class Feed:
                 found.append((self.order.epoch, row))
                 self.order = self.order.after(1)
         return found
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def _due(every: int | None, step: int) -> bool:

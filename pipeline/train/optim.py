@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.train.settings import Settings
+from pipeline.train.sharding import gathered, placed
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz step that Muon takes five times."""
@@ -36,10 +37,11 @@ class Muon(torch.optim.Optimizer):
                 momentum = state.setdefault("momentum", torch.zeros_like(parameter))
                 momentum.lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(momentum, group["momentum"])
-                parts = ahead.view(getattr(parameter, "parts", 1), -1, parameter.shape[-1])
+                parts = gathered(ahead).view(getattr(parameter, "parts", 1), -1, parameter.shape[-1])
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 scale = 0.2 * math.sqrt(max(parts.shape[1:]))
-                parameter.add_(orthogonal(parts).view_as(parameter), alpha=-group["lr"] * scale)
+                change = placed(orthogonal(parts).view(parameter.shape), parameter)
+                parameter.add_(change, alpha=-group["lr"] * scale)
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:

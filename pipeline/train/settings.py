@@ -41,6 +41,7 @@ class Machine(BaseModel):
     threads: int | None = Field(None, ge=1)
     rows: int = Field(16, ge=1, description="rows at once; a step of more is done in parts")
     compile: bool = False
+    shard: bool = Field(False, description="split weights and optimizer over the processes")
     log_every: int = Field(10, ge=1)
     evaluate_every: int | None = Field(None, ge=1)
     save_every: int | None = Field(None, ge=1)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.train.batches import Maker, Piece
-from pipeline.train.loop import peak
+from pipeline.train.device import peak
 from pipeline.train.model import build
 from pipeline.train.optim import optimizers
 from pipeline.train.settings import Settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,30 +85,61 @@ def test_killed_and_resumed_is_never_killed_to_the_bit(
         load_model(tmp_path / "killed")
 
 
+CASES: dict[str, tuple[Kind, str, bool]] = {
+    "shared-rows": ("gpt", "adamw", False),
+    "idle-head": ("bert", "adamw", False),
+    "split": ("gpt", "muon", True),
+    "split-twice": ("t5", "muon", True),
+}
+"""What two processes learn together: kind, optimizer, and whether they split the model."""
+
+TOGETHER = Settings(steps=4, batch=8, warmup=0)
+
+
+def learn_together(folder: Path) -> None:
+    """Every case, and of one its second half again; run by two processes."""
+    from torch import distributed
+
+    rows = Rows(folder / "rows")
+    for name, (kind, optimizer, shard) in CASES.items():
+        settings = TOGETHER.model_copy(update={"optimizer": optimizer})
+        machine = MACHINE.model_copy(update={"rows": 2, "shard": shard, "save_every": 2})
+        fit(tiny(kind), rows, settings, machine, out=folder / name)
+    if distributed.get_rank() == 0:
+        shutil.copytree(folder / "split", folder / "again")
+        shutil.rmtree(folder / "again" / "checkpoints" / "step-00000004")
+        (folder / "again" / "model.safetensors").unlink()
+    distributed.barrier()
+    machine = MACHINE.model_copy(update={"rows": 2, "shard": True, "save_every": 2})
+    fit(tiny(), rows, TOGETHER, machine, out=folder / "again", resume=True)
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(make_rows: Callable[..., Rows], tmp_path: Path) -> None:
     rows = make_rows()
-    settings = Settings(steps=5, batch=8, optimizer="adamw", warmup=0)
-    alone = fit(tiny(), rows, settings, MACHINE)
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline.train.dataset import Rows\n"
-        "from pipeline.train.loop import fit\nfrom pipeline.train.processes import processes\n"
-        "from tests.train.test_loop import MACHINE, Settings, tiny\n"
-        "with processes():\n"
-        "    fit(tiny(), Rows(Path(sys.argv[1])), Settings.model_validate_json(sys.argv[2]), "
-        "MACHINE.model_copy(update={'rows': 2}), out=Path(sys.argv[3]))\n"
+    (tmp_path / "run.py").write_text(
+        "import sys\nfrom pathlib import Path\nfrom pipeline.train.processes import processes\n"
+        "from tests.train.test_loop import learn_together\n"
+        "with processes():\n    learn_together(Path(sys.argv[1]))\n"
     )
-    (tmp_path / "run.py").write_text(code)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [tmp_path / "run.py", rows.folder, settings.model_dump_json(), tmp_path / "out"]
-    root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [*torchrun, *map(str, words)], env={**_environment(), "PYTHONPATH": root}, capture_output=True, text=True
+        [*torchrun, str(tmp_path / "run.py"), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    points = read_curve(tmp_path / "out" / CURVE)
-    assert [point.loss for point in points] == pytest.approx(losses(alone), rel=1e-5)
-    assert [point.norm for point in points] == pytest.approx([point.norm for point in alone.curve], rel=1e-4)
+    for name, (kind, optimizer, _) in CASES.items():
+        alone = fit(tiny(kind), rows, TOGETHER.model_copy(update={"optimizer": optimizer}), MACHINE)
+        points = read_curve(tmp_path / name / CURVE)
+        assert [point.loss for point in points] == pytest.approx(losses(alone), rel=1e-5), name
+        assert [point.norm for point in points] == pytest.approx([one.norm for one in alone.curve], rel=1e-4), name
+        loaded, _ = load_model(tmp_path / name)
+        for part, tensor in alone.model.state_dict().items():
+            torch.testing.assert_close(loaded.state_dict()[part], tensor, rtol=1e-3, atol=1e-4)
+    for file in ("model.safetensors", "checkpoints/step-00000004/optimizer.safetensors", CURVE):
+        assert (tmp_path / "split" / file).read_bytes() == (tmp_path / "again" / file).read_bytes(), file
 
 
 def test_rates_go_up_stay_and_go_down() -> None:
@@ -156,9 +189,3 @@ def test_curves_become_pictures(make_rows: Callable[..., Rows], tmp_path: Path) 
 
 def losses(result: Result) -> list[float]:
     return [point.loss for point in result.curve]
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
