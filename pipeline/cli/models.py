@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import AsJson, Device, show
+from pipeline.cli.options import AsJson, Device, checked, show
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
+    from pipeline.backends.ngram import Model as Counted
     from pipeline.backends.tokenizer import Encoder
     from pipeline.train.dataset import Rows
     from pipeline.train.evaluation import Evaluation
     from pipeline.train.held_out import HeldOut, Scored
     from pipeline.train.model import Model
-
-M = TypeVar("M", bound="BaseModel")
 
 Rowed = Annotated[
     Path, typer.Argument(metavar="CORPUS", help="folder of a built corpus, or what `gristmill pack --layout bin` wrote")
@@ -55,14 +53,17 @@ def train(
     threads: Threads = None,
     rows: Annotated[int, typer.Option(min=1, help="rows at once; a larger batch is done in parts")] = 16,
     compiled: Annotated[bool, typer.Option("--compile", help="by torch.compile: faster after a minute")] = False,
+    shard: Annotated[bool, typer.Option("--shard", help="split weights and optimizer over processes (FSDP)")] = False,
     log_every: Annotated[int, typer.Option(min=1, help="steps")] = 10,
     evaluate_every: Annotated[int | None, typer.Option(min=1, help="steps; default: at the end only")] = None,
     save_every: Annotated[int | None, typer.Option(min=1, help="steps; default: at the end only")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a reference model on the packed rows of a corpus; several processes: torchrun -m pipeline.cli train ..."""
+    from pipeline.backends.tokenizer import FILE, load
     from pipeline.core.errors import MissingBackend
     from pipeline.train import curve as curves
+    from pipeline.train.baseline import learnt
     from pipeline.train.processes import processes, wait
     from pipeline.train.settings import Machine, Settings
     from pipeline.train.shapes import named_shape, usual_rate
@@ -93,6 +94,7 @@ def train(
             threads=threads,
             rows=rows,
             compile=compiled,
+            shard=shard,
             log_every=log_every,
             evaluate_every=evaluate_every,
             save_every=save_every,
@@ -109,7 +111,8 @@ def train(
         result = fit(shape, found, settings, machine, held_out_texts(corpus, held_out), out, resume=resume, tell=say)
     if not is_first:
         return
-    found_scores = _written(out, result.scored)
+    counted = learnt(found, shape, settings) if result.scored else None
+    found_scores = _written(out, result.scored, counted, load(found.folder / FILE))
     try:
         curves.plot({f"{model} {size}": result.curve}, out / curves.PICTURE)
     except MissingBackend as error:
@@ -128,27 +131,45 @@ def evaluate(
     continuations: Annotated[
         Path | None, typer.Option("--continue", help="JSON lines of `text` and `reference`: BLEU of what a gpt adds")
     ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="corpus or layout that the n-gram model beside it counts; default: MODEL/rows")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder for evaluation.json; default: the model's")] = None,
     device: OnDevice = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a trained model: bits per byte of held-out texts by source and language, multiple choice, BLEU."""
+    """Score a trained model: bits per byte of held-out texts by source and language, multiple choice, BLEU.
+
+    Beside it stands an n-gram model of the same tokens.
+    """
     from pipeline.core.errors import GristmillError
+    from pipeline.train import baseline as counting
     from pipeline.train import choices
+    from pipeline.train.checkpoint import read_sheet
     from pipeline.train.held_out import score
 
     if not (held_out or task or continuations):
         raise GristmillError("nothing to evaluate on: give --held-out FILE, --task FILE or --continue FILE")
     used, encoder = loaded(model, device, threads)
+    sheet, own = read_sheet(model), model / "rows"
+    source = baseline or (own if own.exists() else None)
+    rows = _rows(source, (out or model) / "baseline") if source else None
+    counted = counting.learnt(rows, sheet.shape, sheet.settings) if rows else None
     scored = {text.name: score(used, encoder, text) for text in held_out_texts(None, held_out)}
-    found = _written(out or model, scored)
-    answered = {name: choices.ask(used, encoder, asked) for name, asked in map(choices.read_task, task or ())}
-    lines = [
-        f"{name}: {share.accuracy:.1%} of {share.questions:,} right, {share.accuracy_by_byte:.1%} by byte; "
-        f"by guessing {share.chance:.1%}"
-        for name, share in answered.items()
-    ]
+    found = _written(out or model, scored, counted, encoder)
+    lines, answered = [], {}
+    for name, asked in map(choices.read_task, task or ()):
+        kinds = {"model": partial(choices.likelihoods, used, encoder)}
+        kinds |= {"ngram": partial(counting.likelihoods, counted, encoder)} if counted else {}
+        answered[name] = {kind: choices.ask(likely, asked) for kind, likely in kinds.items()}
+        lines += [
+            f"{name}, {kind}: {share.accuracy:.1%} of {share.questions:,} right, {share.accuracy_by_byte:.1%} by byte; "
+            f"by guessing {share.chance:.1%}"
+            for kind, share in answered[name].items()
+        ]
+    if not counted:
+        lines.append(f"no n-gram model beside it: {own} is not there; name what the model learnt from with --baseline")
     answer: dict[str, Any] = {"held_out": found, "tasks": answered}
     if continuations:
         answer["bleu"] = choices.continued_bleu(used, encoder, continuations)
@@ -162,7 +183,7 @@ def loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, En
 
     from pipeline.backends.tokenizer import FILE, load
     from pipeline.train.checkpoint import TOKENIZER, load_model
-    from pipeline.train.loop import device_of
+    from pipeline.train.device import device_of
     from pipeline.train.settings import Machine
 
     if threads:
@@ -207,14 +228,16 @@ def held_out_texts(corpus: Path | None, named: list[str] | None) -> list[HeldOut
     return list(found.values())
 
 
-def _written(out: Path, scored: dict[str, Scored]) -> dict[str, Evaluation]:
-    """The evaluations, also as `evaluation.json` in a folder."""
+def _written(out: Path, scored: dict[str, Scored], counted: Counted | None, encoder: Encoder) -> dict[str, Evaluation]:
+    """The evaluations with those of an n-gram model, also as `evaluation.json` in a folder."""
     from pydantic_core import to_json
 
     from pipeline.core.shards import write_text
+    from pipeline.train.baseline import score
     from pipeline.train.evaluation import EVALUATION, evaluations
 
-    found = evaluations(scored)
+    beside = {name: score(counted, encoder, one.held_out) for name, one in scored.items()} if counted else {}
+    found = evaluations(scored, beside)
     if found:
         write_text(out / EVALUATION, to_json(found, indent=1).decode() + "\n")
     return found
@@ -224,19 +247,3 @@ def _table(found: dict[str, Evaluation]) -> str:
     from pipeline.train.evaluation import as_text
 
     return f"{as_text(found)}\n" if found else ""
-
-
-def checked(kind: type[M], **values: Any) -> M:
-    """Settings; GristmillError says which option is wrong."""
-    from pydantic import ValidationError
-
-    from pipeline.core.errors import GristmillError
-
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        wrong = "; ".join(
-            " ".join([*(f"--{str(part).replace('_', '-')}" for part in problem["loc"]), problem["msg"]])
-            for problem in error.errors()
-        )
-        raise GristmillError(wrong) from None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from pipeline.run.options import Options
     from pipeline.run.plan import Plan
+
+M = TypeVar("M", bound="BaseModel")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, such as recipes/quickstart.yaml")]
 Corpus = Annotated[Path, typer.Argument(metavar="CORPUS", help="folder of a built corpus, such as build/quickstart")]
@@ -33,6 +37,22 @@ def one_of(choices: Any, given: str, option: str) -> Any:
     if given not in get_args(choices):
         raise GristmillError(f"{option} {given!r}: choose one of {', '.join(get_args(choices))}")
     return given
+
+
+def checked(kind: type[M], **values: Any) -> M:
+    """Settings; GristmillError says which option is wrong."""
+    from pydantic import ValidationError
+
+    from pipeline.core.errors import GristmillError
+
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            " ".join([*(f"--{str(part).replace('_', '-')}" for part in problem["loc"]), problem["msg"]])
+            for problem in error.errors()
+        )
+        raise GristmillError(wrong) from None
 
 
 def run_options(

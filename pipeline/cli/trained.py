@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.models import OnDevice, Threads, Trained, checked, held_out_texts, loaded
-from pipeline.cli.options import AsJson, show
+from pipeline.cli.models import OnDevice, Threads, Trained, held_out_texts, loaded
+from pipeline.cli.options import AsJson, checked, show
 
 NewOut = Annotated[Path, typer.Option("--out", help="new folder")]
 
 
 def generate(
     model: Trained,
-    prompt: Annotated[str, typer.Argument(help="the beginning")] = "",
+    prompt: Annotated[str, typer.Argument(help="the beginning; for a t5, a text with holes: ___")] = "",
     tokens: Annotated[int, typer.Option(min=1, help="at most")] = 100,
     temperature: Annotated[float, typer.Option(min=0, help="0: always the likeliest")] = 0.8,
     top_p: Annotated[float, typer.Option(min=0.0001, max=1, help="of the likeliest tokens that reach it")] = 0.95,
@@ -23,11 +23,11 @@ def generate(
     device: OnDevice = "auto",
     threads: Threads = None,
 ) -> None:
-    """Let a gpt continue a text; it is printed as it is made."""
+    """Let a gpt continue a text, or a t5 fill its holes; it is printed as it is made."""
     from pipeline.train import generate as generating
 
     used, encoder = loaded(model, device, threads)
-    print(prompt, end="", flush=True)
+    print(generating.beginning(used, prompt), end="", flush=True)
     for piece in generating.generate(
         used, encoder, prompt, tokens=tokens, temperature=temperature, top_p=top_p, seed=seed
     ):
@@ -80,7 +80,7 @@ def finetune(
     import torch
 
     from pipeline.train import finetune as tuning
-    from pipeline.train.loop import device_of
+    from pipeline.train.device import device_of
     from pipeline.train.settings import Machine
 
     settings = checked(
@@ -107,11 +107,14 @@ def finetune(
         f"{name}: precision {one.precision:.3f}, recall {one.recall:.3f}, F1 {one.f1:.3f}, {one.support:,} texts"
         for name, one in metrics.labels.items()
     ]
-    total = (
-        f"accuracy {metrics.accuracy:.3f} (the most frequent label: {metrics.majority:.3f}), F1 {metrics.macro_f1:.3f}"
-    )
+    counted = metrics.ngram or metrics
+    lines += [
+        f"accuracy {metrics.accuracy:.3f}, F1 {metrics.macro_f1:.3f}",
+        f"an n-gram model a label: accuracy {counted.accuracy:.3f}, F1 {counted.macro_f1:.3f}",
+        f"the most frequent label: accuracy {metrics.majority:.3f}",
+    ]
     answer = {"accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1, **metrics.model_dump()}
-    show(answer, "\n".join([*lines, total, f"The classifier is in {out}"]), as_json=as_json)
+    show(answer, "\n".join([*lines, f"The classifier is in {out}"]), as_json=as_json)
 
 
 def classify(

@@ -7,7 +7,7 @@ A task is a YAML file in that harness' form, its data beside it as JSON lines. O
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,12 +62,10 @@ def read_task(path: Path) -> tuple[str, list[Question]]:
     return task["task"], [_question(task, row, delimiter, where) for where, row in lines.rows(path.parent / file)]
 
 
-def ask(model: Model, encoder: Encoder, questions: Sequence[Question]) -> Answered:
-    """What a gpt answers; GristmillError for other models."""
-    if model.shape.kind != "gpt":
-        raise GristmillError(f"a {model.shape.kind} has no likelihood of a text; train one with --model gpt")
+def ask(likely: Callable[[Sequence[tuple[str, str]]], list[float]], questions: Sequence[Question]) -> Answered:
+    """What a model answers, by its logarithm of p(answer | text) of pairs of both."""
     asked = [(question.text, answer) for question in questions for answer in question.answers]
-    found = iter(likelihoods(model, encoder, asked))
+    found = iter(likely(asked))
     right = by_byte = chance = 0.0
     for question in questions:
         logs = np.array([next(found) for _ in question.answers])
@@ -90,16 +88,21 @@ def continued_bleu(model: Model, encoder: Encoder, path: Path, tokens: int = 128
 
 
 def likelihoods(model: Model, encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> list[float]:
-    """The logarithm of p(answer | text) of each pair; of what is too long, the beginning is left out."""
+    """A gpt's logarithm of p(answer | text) of each pair; of what is too long, the beginning is left out.
+
+    GristmillError for other models.
+    """
     import torch
 
     from pipeline.train.batches import Maker, Piece, encoded
 
+    if model.shape.kind != "gpt":
+        raise GristmillError(f"a {model.shape.kind} has no likelihood of a text; train one with --model gpt")
     maker, length = Maker(model.shape), model.shape.length
     device = next(model.parameters()).device
     texts, whole = (encoded(encoder, group) for group in ([a for a, _ in pairs], [a + b for a, b in pairs]))
     # Where text and answer are encoded together, the answer begins at the first token that differs from the text's.
-    tails = [len(ids) - _shared(text, ids) for text, ids in zip(texts, whole, strict=True)]
+    tails = [len(ids) - shared(text, ids) for text, ids in zip(texts, whole, strict=True)]
     rows = [(ids[-length:], min(tail, length)) for ids, tail in zip(whole, tails, strict=True)]
     found: list[float] = []
     model.eval()
@@ -166,7 +169,7 @@ def _column(name: str, row: Any, where: str) -> Any:
     return row
 
 
-def _shared(text: np.ndarray, whole: np.ndarray) -> int:
+def shared(text: np.ndarray, whole: np.ndarray) -> int:
     """Tokens that both begin with, at least one being left of the whole."""
     n = min(len(text), len(whole) - 1)
     differ = np.flatnonzero(text[:n] != whole[:n])

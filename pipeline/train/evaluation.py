@@ -14,12 +14,13 @@ EVALUATION = "evaluation.json"
 
 
 class Line(Record):
-    """The score of some documents, with what is counted from it."""
+    """The score of some documents, with what is counted from it; `ngram` are bits a byte of the baseline."""
 
     score: Score
     bits_per_byte: float | None
     perplexity: float | None
     accuracy: float | None
+    ngram: float | None = None
 
 
 class Evaluation(Record):
@@ -31,17 +32,9 @@ class Evaluation(Record):
     by_lang: dict[str, Line]
 
 
-def evaluations(scored: Mapping[str, Scored]) -> dict[str, Evaluation]:
-    """Of each held-out set."""
-    return {
-        name: Evaluation(
-            texts=found.held_out.digest,
-            total=_line(found.total),
-            by_source={key: _line(score) for key, score in found.by("source").items()},
-            by_lang={key: _line(score) for key, score in found.by("lang").items()},
-        )
-        for name, found in scored.items()
-    }
+def evaluations(scored: Mapping[str, Scored], baseline: Mapping[str, Scored]) -> dict[str, Evaluation]:
+    """Of each held-out set, with what an n-gram model made of it where that is known."""
+    return {name: _evaluation(found, baseline.get(name)) for name, found in scored.items()}
 
 
 def read_evaluations(folder: Path) -> dict[str, Evaluation]:
@@ -52,7 +45,7 @@ def read_evaluations(folder: Path) -> dict[str, Evaluation]:
 
 def as_text(found: Mapping[str, Evaluation]) -> str:
     """A table."""
-    head = ("held out", "documents", "bytes", "bits/byte", "perplexity", "accuracy")
+    head = ("held out", "documents", "bytes", "bits/byte", "n-gram's", "perplexity", "accuracy")
     rows = [head, *(row for name, evaluation in found.items() for row in _rows(name, evaluation))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
@@ -71,11 +64,30 @@ def _rows(name: str, evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
 
 
 def _row(name: str, line: Line) -> tuple[str, ...]:
-    shown = [
-        f"{value:,.4f}" if value is not None else "-" for value in (line.bits_per_byte, line.perplexity, line.accuracy)
-    ]
+    values = (line.bits_per_byte, line.ngram, line.perplexity, line.accuracy)
+    shown = [f"{value:,.4f}" if value is not None else "-" for value in values]
     return (name, f"{line.score.documents:,}", f"{line.score.bytes:,}", *shown)
 
 
-def _line(score: Score) -> Line:
-    return Line(score=score, bits_per_byte=score.bits_per_byte, perplexity=score.perplexity, accuracy=score.accuracy)
+def _evaluation(found: Scored, other: Scored | None) -> Evaluation:
+    return Evaluation(
+        texts=found.held_out.digest,
+        total=_line(found.total, other.total if other else None),
+        by_source=_lines(found, other, "source"),
+        by_lang=_lines(found, other, "lang"),
+    )
+
+
+def _lines(found: Scored, other: Scored | None, column: str) -> dict[str, Line]:
+    beside = other.by(column) if other else {}
+    return {key: _line(score, beside.get(key)) for key, score in found.by(column).items()}
+
+
+def _line(score: Score, other: Score | None) -> Line:
+    return Line(
+        score=score,
+        bits_per_byte=score.bits_per_byte,
+        perplexity=score.perplexity,
+        accuracy=score.accuracy,
+        ngram=other.bits_per_byte if other else None,
+    )

@@ -20,6 +20,7 @@ from pipeline.core.manifest import Record
 from pipeline.core.shards import write_text
 from pipeline.train import lines
 from pipeline.train.attention import arrange
+from pipeline.train.baseline import labels_of
 from pipeline.train.batches import encoded
 from pipeline.train.checkpoint import TOKENIZER, Sheet, copy_tokenizer, load_model, put, write_tensors
 from pipeline.train.metrics import Metrics, compare
@@ -141,7 +142,10 @@ def finetune(
     copy_tokenizer(folder / TOKENIZER, out)
     write_text(out / CLASSIFIER, card.to_json())
     odds = classify(classifier, encoder, [text.text for text in held])
-    metrics = compare([text.label for text in held], [labels[int(row.argmax())] for row in odds])
+    asked, is_so = encoded(encoder, [text.text for text in held]), [text.label for text in held]
+    counted = labels_of(ids, [text.label for text in train], asked, encoder.size, balanced=tuning.weights == "balanced")
+    metrics = compare(is_so, [labels[int(row.argmax())] for row in odds])
+    metrics = metrics.model_copy(update={"ngram": compare(is_so, counted)})
     write_text(out / METRICS, metrics.to_json())
     return metrics
 

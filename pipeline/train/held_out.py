@@ -48,14 +48,15 @@ class HeldOut:
 class Score(Record):
     """What a model made of texts: `bits` over `asked` of their `tokens`, of which it guessed `right`.
 
-    gpt is asked for every token; bert for masked ones and t5 for those in holes, so that only gpts compare.
+    gpt is asked for every token; bert for masked ones and t5 for those in holes, so that only gpts compare. An n-gram
+    model is not asked what it would guess.
     """
 
     documents: int
     bytes: int
     tokens: int
     asked: int
-    right: int
+    right: int | None
     bits: float
 
     @property
@@ -71,7 +72,7 @@ class Score(Record):
     @property
     def accuracy(self) -> float | None:
         """The share of tokens that were the model's first choice."""
-        return self.right / self.asked if self.asked else None
+        return self.right / self.asked if self.asked and self.right is not None else None
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,9 @@ def of_file(path: Path, name: str | None = None) -> HeldOut:
 
 
 def _score(counts: np.ndarray) -> Score:
-    whole = {field: int(counts[:, at].sum()) for at, field in enumerate(FIELDS[:-1])}
-    return Score(documents=len(counts), bits=float(counts[:, -1].sum()), **whole)
+    sums = dict(zip(FIELDS, counts.sum(0).tolist(), strict=True))
+    whole = {field: None if math.isnan(sums[field]) else int(sums[field]) for field in FIELDS[:-1]}
+    return Score(documents=len(counts), bits=sums["bits"], **whole)
 
 
 def _filled(ids: np.ndarray, width: int, fill: int) -> tuple[np.ndarray, np.ndarray]:

@@ -33,10 +33,14 @@ class Label(Record):
 
 
 class Metrics(Record):
-    """Of answers: each label, and how often one was said where another is true (`truth/said`)."""
+    """Of answers: each label, and how often one was said where another is true (`truth/said`).
+
+    `ngram` are those of the baseline for the same questions, where there is one.
+    """
 
     labels: dict[str, Label]
     confused: dict[str, int]
+    ngram: Metrics | None = None
 
     @property
     def accuracy(self) -> float:

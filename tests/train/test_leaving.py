@@ -13,11 +13,13 @@ import torch
 from pipeline.backends.tokenizer import FILE, load
 from pipeline.core.document import parse_yaml
 from pipeline.core.errors import GristmillError
+from pipeline.train.attention import Sight, visible
 from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.checkpoint import load_model
 from pipeline.train.export import export
-from pipeline.train.generate import continued, drawn, generate
+from pipeline.train.generate import beginning, continued, drawn, filled, generate
 from pipeline.train.held_out import HeldOut, of_file, score
+from pipeline.train.model import Tokens
 from pipeline.train.quantize import Whole, quantize, store
 from pipeline.train.shapes import Kind
 
@@ -115,7 +117,8 @@ def test_quantised_models_are_stored_within_a_bound(
 def test_a_text_is_continued_as_without_a_past(trained: Callable[..., Path]) -> None:
     model, _ = load_model(trained("gpt"))
     start = [5, 6, 7]
-    made = list(continued(model, start, 10))
+    chance = torch.Generator().manual_seed(1)
+    made = list(continued(model, start, 10, 0.0, 1.0, chance))
     ids = list(start)
     for token in made:
         row = np.array([*ids, 0], dtype=np.int64)
@@ -124,9 +127,9 @@ def test_a_text_is_continued_as_without_a_past(trained: Callable[..., Path]) -> 
             assert int(model.logits(batch)[0, -1, : model.shape.tokens].argmax()) == token
         ids.append(token)
     assert len(made) == 10
-    assert len(list(continued(model, [5] * 60, 100, 1.0, seed=1))) <= 3
+    assert len(list(continued(model, [5] * 60, 100, 1.0, 1.0, chance))) <= 3
     with pytest.raises(GristmillError, match="shorten it"):
-        next(continued(model, [5] * 64, 1))
+        next(continued(model, [5] * 64, 1, 0.0, 1.0, chance))
 
 
 def test_generated_text_comes_in_pieces_and_by_seed(trained: Callable[..., Path]) -> None:
@@ -140,8 +143,37 @@ def test_generated_text_comes_in_pieces_and_by_seed(trained: Callable[..., Path]
     assert made(0) == made(0) != made(1)
     assert made(0, temperature=0.0) == made(1, temperature=0.0) == made(2, top_p=1e-6)
     bert, _ = load_model(trained("bert"))
-    with pytest.raises(GristmillError, match="does not continue"):
+    with pytest.raises(GristmillError, match="a bert does not write"):
         next(generate(bert, encoder, "a"))
+
+
+def test_a_t5_fills_holes_as_it_learnt_to(trained: Callable[..., Path]) -> None:
+    model, _ = load_model(folder := trained("t5"))
+    encoder, shape = load(folder / "tokenizer" / FILE), model.shape
+    chance = torch.Generator().manual_seed(0)
+    pieces = [[5, 6, 7], [8, 9], [10]]
+    first, second = map(list, filled(model, pieces, 3, 0.0, 1.0, chance))
+    source = [5, 6, 7, shape.tokens, 8, 9, shape.tokens + 1, 10, shape.end]
+    said = [shape.end, shape.tokens, *first, shape.tokens + 1, *second]
+    segments = [np.zeros((1, len(ids)), np.int64) for ids in (source, said)]
+    read, write = (
+        Tokens(torch.tensor([ids]), torch.arange(len(ids))[None], Sight(causal, 0, mask=visible(s, s, causal=causal)))
+        for ids, s, causal in zip((source, said), segments, (False, True), strict=True)
+    )
+    with torch.no_grad():
+        logits = torch.nn.functional.linear(model.write(write, model.read(read), None)[0], model.output)
+    likeliest = logits[:, : shape.tokens + 100].argmax(1).tolist()
+    assert likeliest[1 : 1 + len(first)] == first and likeliest[2 + len(first) :][: len(second)] == second
+    assert 0 < len(first) <= 3 or likeliest[1] >= shape.tokens
+
+    def made(prompt: str, **more: float) -> str:
+        return beginning(model, prompt) + "".join(generate(model, encoder, prompt, tokens=4, **more))
+
+    text = made("the miller ___ the grain, and ____ turned", temperature=0.0)
+    assert text.startswith("the miller") and " the grain, and" in text and text.endswith(" turned") and "_" not in text
+    assert made("the river").startswith("the river")
+    with pytest.raises(GristmillError, match="the model reads 64"):
+        made("the miller " * 70)
 
 
 def test_top_p_leaves_out_the_tail() -> None:
