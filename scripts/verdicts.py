@@ -25,9 +25,9 @@ from pipeline.core.validation import CONTROL, CURATED, RunSheet, Validation, com
 from pipeline.report.validation import as_text
 from pipeline.run.executors import Failed, Processes
 from pipeline.train.arms import Arm, Shelf
-from pipeline.train.contest import Job, run
+from pipeline.train.contest import PRESETS, Contest, Job, run
 from pipeline.train.held_out import COLUMNS, HeldOut
-from pipeline.train.validate import PRESETS, Contest, Outside, validate
+from pipeline.train.validate import Outside, validate
 
 TIMES = 20
 """Comparisons of the corpus with itself."""

@@ -14,8 +14,8 @@ from pipeline.cli.options import AsJson, Corpus, EngineName, OnEngine, show
 if TYPE_CHECKING:
     from pipeline.core.validation import RunSheet
     from pipeline.train.arms import Arm
-    from pipeline.train.contest import Job
-    from pipeline.train.validate import Contest, Outside
+    from pipeline.train.contest import Contest, Job
+    from pipeline.train.validate import Outside
 
 
 def validate(
@@ -121,7 +121,7 @@ def _held_out(corpus: Path, named: list[str]) -> list[Outside]:
 
 def _contest(preset: str, seeds: int | None, tiers: str, min_effect: float | None) -> Contest:
     from pipeline.core.errors import GristmillError
-    from pipeline.train.validate import PRESETS
+    from pipeline.train.contest import PRESETS
 
     if preset not in PRESETS:
         raise GristmillError(f"--preset {preset}: choose one of {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""One run of a validation: a model learns from so many tokens of an arm, and is asked about the held-out texts.
+"""How a corpus is validated, and one run of it: a model learns from an arm, and is asked about the held-out texts.
 
 A run is a job: it depends on its record and on the files that this names, writes its result beside the others, and is
 not done again where that is there.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.backends.ngram import bits_of_ids, train_ids
 from pipeline.backends.tokenizer import FILE, Encoder, load
@@ -49,6 +50,43 @@ class Gpt:
     length: int
     batch: int
     learning_rate: float
+
+
+class Contest(BaseModel):
+    """How a corpus is validated; part of what the result depends on, all of it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    seeds: int = Field(5, ge=2, le=100)
+    rates: tuple[float, ...] = (1.0, 0.1)
+    vocabulary: int = Field(4096, ge=300)
+    ngram: Ngram | None = None
+    gpt: Gpt | None = None
+    per_domain: int = Field(20, ge=1)
+    domains: int = Field(20, ge=1)
+    excerpt: int = Field(1200, ge=100)
+    pool_bytes: int = Field(64 << 20, ge=1)
+    min_effect: float = Field(0.01, ge=0)
+
+
+PRESETS = {
+    "cpu-smoke": Contest(ngram=Ngram(2_000_000), gpt=Gpt(40_000, 2, 64, 2, 128, 8, 3e-3), per_domain=8, domains=8),
+    "cpu": Contest(ngram=Ngram(2_000_000), gpt=Gpt(400_000, 3, 96, 3, 256, 16, 3e-3)),
+    "gpu-small": Contest(
+        ngram=Ngram(20_000_000, 5),
+        gpt=Gpt(400_000_000, 8, 384, 6, 1024, 64, 1.5e-3),
+        vocabulary=16384,
+        per_domain=100,
+        pool_bytes=4 << 30,
+    ),
+    "gpu": Contest(
+        ngram=Ngram(100_000_000, 5),
+        gpt=Gpt(3_000_000_000, 12, 768, 12, 2048, 256, 8e-4),
+        vocabulary=32768,
+        per_domain=200,
+        pool_bytes=32 << 30,
+    ),
+}
 
 
 @dataclass(frozen=True)

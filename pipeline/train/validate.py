@@ -7,6 +7,7 @@ the latter. The corpus against itself is the control.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from pipeline import __version__
 from pipeline.backends.tokenizer import FILE
@@ -34,7 +35,7 @@ from pipeline.core.validation import (
     decide,
 )
 from pipeline.train.arms import Arm, make_pool, neutral_tokenizer
-from pipeline.train.contest import DOMAIN, HELD_OUT, Gpt, Job, Ngram
+from pipeline.train.contest import DOMAIN, HELD_OUT, Contest, Job
 from pipeline.train.held_out import HeldOut
 from pipeline.train.overlap import WIDTH, shared
 
@@ -45,48 +46,14 @@ LIMITS = (
     "Each document of the raw arm has the text that it had when its fate was decided, extracted and as far normalized.",
     "The arm without a stage has the documents that this stage dropped; stages after it have not judged them.",
 )
-_METHOD = 2
+_METHOD = 3
 """Raised where runs of equal settings come out otherwise: those of before are not taken for them."""
 
 _SHORTEST = 200
-_FEWEST = 3
+"""Characters of a held-out text."""
 
-
-class Contest(BaseModel):
-    """How a corpus is validated; part of what the result depends on, all of it."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    seeds: int = Field(5, ge=2, le=100)
-    rates: tuple[float, ...] = (1.0, 0.1)
-    vocabulary: int = Field(4096, ge=300)
-    ngram: Ngram | None = None
-    gpt: Gpt | None = None
-    per_domain: int = Field(20, ge=1)
-    domains: int = Field(20, ge=1)
-    excerpt: int = Field(1200, ge=100)
-    pool_bytes: int = Field(64 << 20, ge=1)
-    min_effect: float = Field(0.01, ge=0)
-
-
-PRESETS = {
-    "cpu-smoke": Contest(ngram=Ngram(2_000_000), gpt=Gpt(40_000, 2, 64, 2, 128, 8, 3e-3), per_domain=8, domains=8),
-    "cpu": Contest(ngram=Ngram(2_000_000), gpt=Gpt(400_000, 3, 96, 3, 256, 16, 3e-3)),
-    "gpu-small": Contest(
-        ngram=Ngram(20_000_000, 5),
-        gpt=Gpt(400_000_000, 8, 384, 6, 1024, 64, 1.5e-3),
-        vocabulary=16384,
-        per_domain=100,
-        pool_bytes=4 << 30,
-    ),
-    "gpu": Contest(
-        ngram=Ngram(100_000_000, 5),
-        gpt=Gpt(3_000_000_000, 12, 768, 12, 2048, 256, 8e-4),
-        vocabulary=32768,
-        per_domain=200,
-        pool_bytes=32 << 30,
-    ),
-}
+_FEWEST, _SPARE = 3, 8
+"""Texts that a domain needs, once those that overlap are gone; times as many as are used are looked at for overlaps."""
 
 
 class Outside(NamedTuple):
@@ -162,34 +129,44 @@ def _checked(
                 f"{one.texts.name}: {int(hit.sum())} of {len(hit)} texts share {WIDTH} tokens in a row with an arm (or "
                 f"have no more), such as {ids}: they would be learnt by heart; --drop-overlap leaves them out"
             )
-        left = HeldOut(excerpt.name, excerpt.documents.filter(pa.array(~hit)))
+        left = _chosen(HeldOut(excerpt.name, excerpt.documents.filter(pa.array(~hit))), contest)
         if left.documents.num_rows:
             found.append((one, left, int(hit.sum())))
     if all(one.in_domain for one, _, _ in found):
-        raise GristmillError("no text from outside is left: all of them overlap what is learnt from")
+        raise GristmillError(f"no domain outside has {_FEWEST} texts that do not overlap what is learnt from")
     return found
 
 
 def _excerpts(texts: HeldOut, contest: Contest) -> HeldOut:
-    """The beginnings of so many documents of each domain, chosen by hash, and the domain of each."""
+    """The beginnings of documents, the domain of each, in the order of a hash; of a domain a few more than are used."""
     documents = texts.documents.filter(pc.greater_equal(pc.utf8_length(texts.documents["text"]), _SHORTEST))
     by = "source" if len(pc.unique(documents["source"])) > 1 else "lang"
-    names = pc.fill_null(documents[by], "")
-    drawn = draws(documents["id"].to_pylist(), 0, "validate held out")
-    order = np.argsort(drawn, kind="stable")
-    chosen: dict[str, list[int]] = {}
-    listed = names.to_pylist()
-    for row in order.tolist():
-        rows = chosen.setdefault(listed[row], [])
-        if len(rows) < contest.per_domain:
-            rows.append(row)
-    largest = sorted((name for name in chosen if len(chosen[name]) >= _FEWEST), key=lambda n: (-len(chosen[n]), n))
-    rows = sorted(row for name in largest[: contest.domains] for row in chosen[name])
-    taken = documents.take(pa.array(rows, pa.int64()))
-    texts_cut = pc.utf8_slice_codeunits(taken["text"], 0, contest.excerpt)
-    domain = pa.array([f"{texts.name}/{listed[row]}".rstrip("/") for row in rows], pa.string())
-    at = taken.schema.get_field_index("text")
-    return HeldOut(texts.name, taken.set_column(at, "text", texts_cut).append_column(DOMAIN, domain))
+    order = np.argsort(draws(documents["id"].to_pylist(), 0, "validate held out"), kind="stable")
+    documents = documents.take(pa.array(order, pa.int64()))
+    names = pc.fill_null(documents[by], "").to_pylist()
+    domain = pa.array([f"{texts.name}/{name}".rstrip("/") for name in names], pa.string())
+    cut = pc.utf8_slice_codeunits(documents["text"], 0, contest.excerpt)
+    at = documents.schema.get_field_index("text")
+    excerpts = documents.set_column(at, "text", cut).append_column(DOMAIN, domain)
+    return HeldOut(texts.name, _first(excerpts, contest.per_domain * _SPARE))
+
+
+def _chosen(excerpts: HeldOut, contest: Contest) -> HeldOut:
+    """As many as are used, of the domains that have most, and enough."""
+    counts = {row["values"]: row["counts"] for row in excerpts.documents[DOMAIN].value_counts().to_pylist()}
+    enough = sorted((name for name in counts if counts[name] >= _FEWEST), key=lambda name: (-counts[name], name))
+    of_those = pc.is_in(excerpts.documents[DOMAIN], pa.array(enough[: contest.domains], pa.string()))
+    return HeldOut(excerpts.name, _first(excerpts.documents.filter(of_those), contest.per_domain))
+
+
+def _first(table: pa.Table, n: int) -> pa.Table:
+    """The first `n` rows of each domain."""
+    met: Counter[str] = Counter()
+    kept = []
+    for name in table[DOMAIN].to_pylist():
+        met[name] += 1
+        kept.append(met[name] <= n)
+    return table.filter(pa.array(kept, pa.bool_()))
 
 
 def _table(found: Sequence[tuple[Outside, HeldOut, int]]) -> tuple[pa.Table, tuple[HeldOutSheet, ...]]:

@@ -18,10 +18,10 @@ from pipeline.core.shards import read_table, write_table
 from pipeline.core.validation import CONTROL, CURATED, HeldOutSheet, RunSheet, compare, decide
 from pipeline.report.validation import as_text, fields
 from pipeline.train.arms import Arm, Pool, Shelf, _spread, make_pool
-from pipeline.train.contest import Job, Ngram, Packed, run
+from pipeline.train.contest import Contest, Job, Ngram, Packed, run
 from pipeline.train.held_out import COLUMNS, HeldOut
 from pipeline.train.overlap import shared
-from pipeline.train.validate import Contest, Outside, validate
+from pipeline.train.validate import Outside, validate
 
 SHEETS = (
     HeldOutSheet(name="x", in_domain=False, documents=9, bytes=9, left_out=0, domains={"x/a": 4, "x/b": 5}, digest="d"),
