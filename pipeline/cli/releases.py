@@ -13,7 +13,9 @@ OfCorpus = Annotated[Path, typer.Option("--corpus", metavar="CORPUS", help="fold
 
 
 def export(
-    corpus: Annotated[Path, typer.Argument(metavar="CORPUS|MODEL", help="folder of a corpus, or of a trained model")],
+    corpus: Annotated[
+        Path, typer.Argument(metavar="CORPUS|MODEL", help="folder of a corpus, a trained model or a classifier")
+    ],
     out: Annotated[Path, typer.Option("--out", help="folder of the release; what is there already stays")],
     form: Annotated[str, typer.Option("--form", help="parquet or arrow")] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads; default: one a core")] = None,
@@ -24,7 +26,7 @@ def export(
     from pipeline.train import checkpoint
     from pipeline.train import export as of_models
 
-    if (corpus / checkpoint.MODEL).exists():
+    if any((corpus / name).exists() for name in (checkpoint.MODEL, checkpoint.CLASSIFIER)):
         of_models.export(corpus, out)
         show({"folder": out}, f"The model is in {out}; its card is {out / 'README.md'}", as_json=as_json)
         return

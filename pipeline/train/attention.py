@@ -7,6 +7,7 @@ under a mask, whichever is cheaper for its lengths.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,10 @@ from torch.nn import functional
 
 CALL_COST = 80_000
 """Scores of one head that take as long as one more call of the kernel, forward and backward."""
+
+
+BUCKETS, FARTHEST = 32, 128
+"""T5 tells relative positions apart in so many buckets, up to so far."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +130,13 @@ def rotary_tables(length: int, width: int, base: float = 10_000.0) -> tuple[Tens
     frequencies = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)
     return angles.cos(), angles.sin()
+
+
+def relative_buckets(distance: Tensor, *, causal: bool) -> Tensor:
+    """T5's bucket of key place minus query place: exact when near, logarithmic up to `FARTHEST`, then one for all."""
+    buckets = BUCKETS if causal else BUCKETS // 2
+    far = -distance.clamp(max=0) if causal else distance.abs()
+    exact = buckets // 2
+    steps = torch.log(far.clamp(min=1).float() / exact) / math.log(FARTHEST / exact) * (buckets - exact)
+    found = torch.where(far < exact, far, (exact + steps.long()).clamp(max=buckets - 1))
+    return found if causal else found + (distance > 0) * buckets

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer"
 MODEL, WEIGHTS, OPTIMIZER, STATE = "model.json", "model.safetensors", "optimizer.safetensors", "state.json"
+CLASSIFIER = "classifier.json"
 
 
 class Sheet(Record):

@@ -1,51 +1,86 @@
 """A trained model in the form that transformers loads, with equal logits, its tokenizer and a card.
 
 gpt becomes LlamaForCausalLM, bert BertForMaskedLM (BertForPreTraining where it learnt pairs), t5
-T5ForConditionalGeneration.
+T5ForConditionalGeneration; a classifier LlamaForSequenceClassification or BertForSequenceClassification.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.tokenizer import CONFIG, FILE
 from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.shards import write_text
-from pipeline.train.checkpoint import TOKENIZER, Sheet, load_model, write_tensors
+from pipeline.train import names
+from pipeline.train.checkpoint import CLASSIFIER, TOKENIZER, Sheet, load_model, write_tensors
 from pipeline.train.evaluation import as_text, read_evaluations
-from pipeline.train.shapes import EXTRA_TOKENS, Kind, Shape
+from pipeline.train.metrics import Metrics
+from pipeline.train.names import Named
+from pipeline.train.shapes import EXTRA_TOKENS, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Named = Iterator[tuple[str, "Tensor"]]
-
 
 def export(folder: Path, out: Path) -> None:
-    """Write a trained model into a new folder; GristmillError where that is not empty, or the model is quantised."""
-    model, sheet = load_model(folder)
-    if sheet.bits:
-        raise GristmillError(f"{folder}: its weights have {sheet.bits} bits; export the model that it was made from")
+    """Write a trained model or classifier into a new folder.
+
+    GristmillError where that is not empty, or the model is quantised.
+    """
     if out.exists() and any(out.iterdir()):
         raise GristmillError(f"{out}: not empty; name a new folder with --out")
+    if (folder / CLASSIFIER).exists():
+        from pipeline.train.finetune import load_classifier
+
+        classifier, _, told = load_classifier(folder)
+        weights, sheet, labels = classifier_names(classifier.state_dict(), told.sheet), told.sheet, told.labels
+        about = classifier_card(folder, sheet, labels)
+    else:
+        model, sheet = load_model(folder)
+        if sheet.bits:
+            raise GristmillError(
+                f"{folder}: its weights have {sheet.bits} bits; export the model that it was made from"
+            )
+        weights, labels, about = model_names(model.state_dict(), sheet), (), card(folder, sheet)
     out.mkdir(parents=True, exist_ok=True)
-    weights = dict(_NAMES[sheet.shape.kind](model.state_dict(), sheet))
-    write_tensors(out / "model.safetensors", weights, {"format": "pt"})
-    write_text(out / "config.json", _json(config(sheet)))
-    _write_tokenizer(folder / TOKENIZER, out, sheet)
-    write_text(out / "README.md", card(folder, sheet))
+    write_tensors(out / "model.safetensors", dict(weights), {"format": "pt"})
+    write_text(out / "config.json", _json(config(sheet, labels)))
+    _write_tokenizer(folder / TOKENIZER, out, sheet, is_classifier=bool(labels))
+    write_text(out / "README.md", about)
 
 
-def config(sheet: Sheet) -> dict[str, Any]:
-    """What `config.json` says."""
+def model_names(state: Mapping[str, Tensor], sheet: Sheet) -> Named:
+    """The tensors of a model, each under the name that transformers has for it."""
+    if sheet.shape.kind == "bert":
+        return names.bert(state, sheet.shape.layers, "pairs" if sheet.settings.pairs else "masked")
+    return {"gpt": names.llama, "t5": names.t5}[sheet.shape.kind](state, sheet.shape.layers)
+
+
+def classifier_names(state: Mapping[str, Tensor], sheet: Sheet) -> Named:
+    """Those of a classifier."""
+    own = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
+    if sheet.shape.kind == "gpt":
+        yield from names.llama(own, sheet.shape.layers)
+        yield "score.weight", state["head.weight"]
+    else:
+        yield from names.bert(own, sheet.shape.layers, "labels")
+        yield "classifier.weight", state["head.weight"]
+        yield "classifier.bias", state["head.bias"]
+
+
+def config(sheet: Sheet, labels: Sequence[str] = ()) -> dict[str, Any]:
+    """What `config.json` says; with labels, of a classifier."""
     shape = sheet.shape
     common = {"vocab_size": shape.vocabulary, "dtype": "float32", "pad_token_id": shape.end}
+    if labels:
+        common |= {"id2label": dict(enumerate(labels)), "label2id": {name: n for n, name in enumerate(labels)}}
+        common |= {"problem_type": "single_label_classification"}
     if shape.kind == "gpt":
         return common | {
-            "architectures": ["LlamaForCausalLM"],
+            "architectures": ["LlamaForSequenceClassification" if labels else "LlamaForCausalLM"],
             "model_type": "llama",
             "hidden_size": shape.width,
             "intermediate_size": shape.hidden,
@@ -61,8 +96,9 @@ def config(sheet: Sheet) -> dict[str, Any]:
             "eos_token_id": shape.end,
         }
     if shape.kind == "bert":
+        head = "BertForPreTraining" if sheet.settings.pairs else "BertForMaskedLM"
         return common | {
-            "architectures": ["BertForPreTraining" if sheet.settings.pairs else "BertForMaskedLM"],
+            "architectures": ["BertForSequenceClassification" if labels else head],
             "model_type": "bert",
             "hidden_size": shape.width,
             "intermediate_size": shape.hidden,
@@ -99,8 +135,27 @@ def config(sheet: Sheet) -> dict[str, Any]:
 
 def card(folder: Path, sheet: Sheet) -> str:
     """The model card: what it is, the corpus by its digest, how it was trained, and what it was measured to do."""
+    kind = {"gpt": "text-generation", "bert": "fill-mask", "t5": "text2text-generation"}[sheet.shape.kind]
+    found = read_evaluations(folder)
+    table = f"```\n{as_text(found)}\n```\n" if found else ""
+    return _card(
+        kind, sheet, "A reference model: trained to measure a corpus, not to be used for anything else.", table
+    )
+
+
+def classifier_card(folder: Path, sheet: Sheet, labels: Sequence[str]) -> str:
+    """That of a classifier, with what it was measured to do."""
+    from pipeline.train.finetune import METRICS
+
+    found = Metrics.model_validate_json((folder / METRICS).read_bytes())
+    head = "| | accuracy | F1 |\n| --- | ---: | ---: |\n"
+    rows = (("this", found), ("an n-gram model a label", found.ngram))
+    lines = [f"| {name} | {one.accuracy:.3f} | {one.macro_f1:.3f} |\n" for name, one in rows if one]
+    return _card("text-classification", sheet, f"It tells apart: {', '.join(labels)}.", head + "".join(lines))
+
+
+def _card(kind: str, sheet: Sheet, what: str, measured: str) -> str:
     shape, settings = sheet.shape, sheet.settings
-    kind = {"gpt": "text-generation", "bert": "fill-mask", "t5": "text2text-generation"}[shape.kind]
     steps = (
         f"{settings.steps:,} steps of {settings.batch} rows, {settings.steps * settings.batch * shape.length:,} tokens"
     )
@@ -108,99 +163,19 @@ def card(folder: Path, sheet: Sheet) -> str:
         *("---", "library_name: transformers", f"pipeline_tag: {kind}", "tags: [gristmill]", "---", ""),
         f"# A {shape.kind} of {shape.parameters:,} parameters",
         "",
-        "A reference model: trained to measure a corpus, not to be used for anything else.",
+        what,
         "",
         f"- Corpus: `sha256:{sheet.corpus}`, the digest of the manifest that Gristmill {sheet.gristmill} read.",
         f"- Model: {shape.layers} layers, width {shape.width}, {shape.heads} heads, rows of {shape.length} tokens.",
         f"- Training: {steps}; {settings.optimizer}, learning rate {settings.learning_rate:g}, seed {settings.seed}.",
         "- Every document began with the end token, and was read apart from its neighbours.",
         "",
+        *(("Held-out texts, as Gristmill scored them:", "", measured) if measured else ()),
     ]
-    if found := read_evaluations(folder):
-        lines += ["Held-out texts, as Gristmill scored them:", "", f"```\n{as_text(found)}\n```", ""]
     return "\n".join(lines)
 
 
-def _llama(state: Mapping[str, Tensor], sheet: Sheet) -> Named:
-    yield "model.embed_tokens.weight", state["embedding.weight"]
-    yield "model.norm.weight", state["norm.weight"]
-    for n in range(sheet.shape.layers):
-        ours, theirs = f"blocks.{n}", f"model.layers.{n}"
-        yield from _split(state, f"{ours}.attention.inputs", f"{theirs}.self_attn", ("q_proj", "k_proj", "v_proj"))
-        yield from _split(state, f"{ours}.attention.output", f"{theirs}.self_attn", ("o_proj",))
-        yield from _split(state, f"{ours}.mixing.inputs", f"{theirs}.mlp", ("gate_proj", "up_proj"))
-        yield from _split(state, f"{ours}.mixing.output", f"{theirs}.mlp", ("down_proj",))
-        yield f"{theirs}.input_layernorm.weight", state[f"{ours}.attention_norm.weight"]
-        yield f"{theirs}.post_attention_layernorm.weight", state[f"{ours}.mixing_norm.weight"]
-
-
-def _bert(state: Mapping[str, Tensor], sheet: Sheet) -> Named:
-    for ours, theirs in (
-        ("embedding", "bert.embeddings.word_embeddings"),
-        ("places", "bert.embeddings.position_embeddings"),
-        ("types", "bert.embeddings.token_type_embeddings"),
-        ("embedding_norm", "bert.embeddings.LayerNorm"),
-        ("transform", "cls.predictions.transform.dense"),
-        ("transform_norm", "cls.predictions.transform.LayerNorm"),
-        *((("pooler", "bert.pooler.dense"),) if sheet.settings.pairs else ()),
-    ):
-        yield from _same(state, ours, theirs)
-    yield "cls.predictions.bias", state["bias"]
-    if sheet.settings.pairs:
-        # There, the first answer is that the second part follows.
-        for part in ("weight", "bias"):
-            yield f"cls.seq_relationship.{part}", state[f"follows.{part}"].flip(0)
-    for n in range(sheet.shape.layers):
-        ours, theirs = f"blocks.{n}", f"bert.encoder.layer.{n}"
-        yield from _split(state, f"{ours}.attention.inputs", f"{theirs}.attention.self", ("query", "key", "value"))
-        yield from _same(state, f"{ours}.attention.output", f"{theirs}.attention.output.dense")
-        yield from _same(state, f"{ours}.attention_norm", f"{theirs}.attention.output.LayerNorm")
-        yield from _same(state, f"{ours}.mixing.inputs", f"{theirs}.intermediate.dense")
-        yield from _same(state, f"{ours}.mixing.output", f"{theirs}.output.dense")
-        yield from _same(state, f"{ours}.mixing_norm", f"{theirs}.output.LayerNorm")
-
-
-def _t5(state: Mapping[str, Tensor], sheet: Sheet) -> Named:
-    yield "shared.weight", state["embedding.weight"]
-    yield "lm_head.weight", state["output"]
-    for stack in ("encoder", "decoder"):
-        yield f"{stack}.final_layer_norm.weight", state[f"{stack}_norm.weight"]
-        bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        yield bias, state[f"{stack}_bias.weight"]
-        for n in range(sheet.shape.layers):
-            ours, theirs = f"{stack}.{n}", f"{stack}.block.{n}.layer"
-            yield from _split(state, f"{ours}.attention.inputs", f"{theirs}.0.SelfAttention", ("q", "k", "v"))
-            yield from _split(state, f"{ours}.attention.output", f"{theirs}.0.SelfAttention", ("o",))
-            yield from _same(state, f"{ours}.attention_norm", f"{theirs}.0.layer_norm")
-            if stack == "decoder":
-                yield from _split(state, f"{ours}.cross.query", f"{theirs}.1.EncDecAttention", ("q",))
-                yield from _split(state, f"{ours}.cross.memory", f"{theirs}.1.EncDecAttention", ("k", "v"))
-                yield from _split(state, f"{ours}.cross.output", f"{theirs}.1.EncDecAttention", ("o",))
-                yield from _same(state, f"{ours}.cross_norm", f"{theirs}.1.layer_norm")
-            last = f"{theirs}.{2 if stack == 'decoder' else 1}"
-            yield from _split(state, f"{ours}.mixing.inputs", f"{last}.DenseReluDense", ("wi_0", "wi_1"))
-            yield from _split(state, f"{ours}.mixing.output", f"{last}.DenseReluDense", ("wo",))
-            yield from _same(state, f"{ours}.mixing_norm", f"{last}.layer_norm")
-
-
-_NAMES: dict[Kind, Callable[[Mapping[str, Tensor], Sheet], Named]] = {"gpt": _llama, "bert": _bert, "t5": _t5}
-
-
-def _same(state: Mapping[str, Tensor], ours: str, theirs: str) -> Named:
-    for part in ("weight", "bias"):
-        if f"{ours}.{part}" in state:
-            yield f"{theirs}.{part}", state[f"{ours}.{part}"]
-
-
-def _split(state: Mapping[str, Tensor], ours: str, theirs: str, names: tuple[str, ...]) -> Named:
-    """The matrices that lie on top of each other, each under its name."""
-    for part in ("weight", "bias"):
-        if f"{ours}.{part}" in state:
-            for name, tensor in zip(names, state[f"{ours}.{part}"].chunk(len(names)), strict=True):
-                yield f"{theirs}.{name}.{part}", tensor
-
-
-def _write_tokenizer(folder: Path, out: Path, sheet: Sheet) -> None:
+def _write_tokenizer(folder: Path, out: Path, sheet: Sheet, *, is_classifier: bool) -> None:
     """The tokenizer with the model's extra tokens, and with the tokens that every text begins or ends with."""
     from tokenizers import AddedToken, Tokenizer, processors
 
@@ -214,7 +189,7 @@ def _write_tokenizer(folder: Path, out: Path, sheet: Sheet) -> None:
         raise StoreError(
             f"{folder / FILE}: {wrong[0]!r} should get the id {shape.extra(wrong[0])}; is it there already?"
         )
-    around = _around(shape, end, pairs=sheet.settings.pairs)
+    around = (f"{end} $A", f"{end} $A $B", (end,)) if is_classifier else _around(shape, end, sheet.settings.pairs)
     if around:
         single, double, names = around
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -230,7 +205,7 @@ def _write_tokenizer(folder: Path, out: Path, sheet: Sheet) -> None:
     )
 
 
-def _around(shape: Shape, end: str, *, pairs: bool) -> tuple[str, str, tuple[str, ...]] | None:
+def _around(shape: Shape, end: str, pairs: bool) -> tuple[str, str, tuple[str, ...]] | None:
     """Templates of one text and of two, as the model met them; None where it met nothing around a text."""
     if shape.kind == "gpt":
         return f"{end} $A", f"{end} $A $B", (end,)

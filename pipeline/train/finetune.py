@@ -1,4 +1,7 @@
-"""A trained gpt or bert learns to tell texts apart: the mean of its states, and one matrix on top of it."""
+"""A trained gpt or bert learns to tell texts apart: a matrix on top of one state of each text.
+
+It is that of the last token of a gpt, and that of the first, pooled, of a bert, as in transformers.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from pipeline.train import lines
 from pipeline.train.attention import arrange
 from pipeline.train.baseline import labels_of
 from pipeline.train.batches import encoded
-from pipeline.train.checkpoint import TOKENIZER, Sheet, copy_tokenizer, load_model, put, write_tensors
+from pipeline.train.checkpoint import CLASSIFIER, TOKENIZER, Sheet, copy_tokenizer, load_model, put, write_tensors
 from pipeline.train.metrics import Metrics, compare
 from pipeline.train.model import Bert, Gpt, Model, Tokens, build
 from pipeline.train.optim import optimizers, rate
@@ -31,7 +34,7 @@ from pipeline.train.settings import Settings
 if TYPE_CHECKING:
     from pipeline.backends.tokenizer import Encoder
 
-CLASSIFIER, WEIGHTS, METRICS = "classifier.json", "classifier.safetensors", "metrics.json"
+WEIGHTS, METRICS = "classifier.safetensors", "metrics.json"
 
 
 class Tuning(BaseModel):
@@ -68,11 +71,11 @@ class Card(Record):
 
 
 class Classifier(nn.Module):
-    """A model with a matrix on top of the mean of its states."""
+    """A model with a matrix on top of one state of each text."""
 
     def __init__(self, model: Model, labels: int) -> None:
         super().__init__()
-        self.model, self.head = model, nn.Linear(model.shape.width, labels)
+        self.model, self.head = model, nn.Linear(model.shape.width, labels, bias=model.shape.kind == "bert")
         nn.init.zeros_(self.head.weight)
 
     def forward(self, texts: Sequence[np.ndarray]) -> Tensor:
@@ -85,10 +88,12 @@ class Classifier(nn.Module):
         order, sight = arrange(segments, causal=shape.kind == "gpt", heads=shape.heads)
         device = self.head.weight.device
         tokens = Tokens(torch.from_numpy(ids[order]), torch.arange(width).expand(len(rows), -1), sight).to(device)
-        states = self.model.read(tokens.ids, tokens.sight) if isinstance(self.model, Gpt) else self.model.read(tokens)
-        inside = torch.from_numpy(segments[order] == 0).to(device)[..., None]
-        mean = (states * inside).sum(1) / inside.sum(1)
-        return self.head(mean)[torch.from_numpy(np.argsort(order)).to(device)]
+        if isinstance(self.model, Gpt):
+            last = torch.tensor([len(rows[row]) - 1 for row in order], device=device)
+            state = self.model.read(tokens.ids, tokens.sight)[torch.arange(len(rows), device=device), last]
+        else:
+            state = self.model.pooled(self.model.read(tokens))
+        return self.head(state)[torch.from_numpy(np.argsort(order)).to(device)]
 
 
 def finetune(

@@ -11,13 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.train.attention import Sight, rotary_tables
+from pipeline.train.attention import BUCKETS, Sight, relative_buckets, rotary_tables
 from pipeline.train.block import Block, Past, View, norm
 from pipeline.train.loss import head_loss, judged
 from pipeline.train.shapes import Shape
-
-BUCKETS, FARTHEST = 32, 128
-"""T5 tells relative positions apart in so many buckets, up to so far."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,11 @@ class Bert(Model):
 
     def pairs(self, read: Tensor) -> Tensor:
         """Logits (rows, 2) of "the second part is another text" and "it follows", from the first token."""
-        return self.follows(torch.tanh(self.pooler(read[:, 0])))
+        return self.follows(self.pooled(read))
+
+    def pooled(self, read: Tensor) -> Tensor:
+        """What stands for each row (rows, width)."""
+        return torch.tanh(self.pooler(read[:, 0]))
 
     def _transformed(self, x: Tensor) -> Tensor:
         return self.transform_norm(functional.gelu(self.transform(x)))
@@ -228,16 +229,6 @@ class T5(Model):
         place = torch.arange(x.shape[1], device=x.device)
         buckets = relative_buckets(place[None, :] - place[:, None], causal=causal)
         return table(buckets).permute(2, 0, 1)[None]
-
-
-def relative_buckets(distance: Tensor, *, causal: bool) -> Tensor:
-    """T5's bucket of key place minus query place: exact when near, logarithmic up to `FARTHEST`, then one for all."""
-    buckets = BUCKETS if causal else BUCKETS // 2
-    far = -distance.clamp(max=0) if causal else distance.abs()
-    exact = buckets // 2
-    steps = torch.log(far.clamp(min=1).float() / exact) / math.log(FARTHEST / exact) * (buckets - exact)
-    found = torch.where(far < exact, far, (exact + steps.long()).clamp(max=buckets - 1))
-    return found if causal else found + (distance > 0) * buckets
 
 
 def build(shape: Shape, seed: int = 0) -> Model:

@@ -14,8 +14,10 @@ import yaml
 
 from pipeline.backends.tokenizer import FILE, load
 from pipeline.core.errors import GristmillError, SourceError
+from pipeline.train.batches import encoded
 from pipeline.train.checkpoint import load_model
 from pipeline.train.choices import Question, ask, continued_bleu, likelihoods, read_task
+from pipeline.train.export import export
 from pipeline.train.finetune import Text, Tuning, classify, finetune, load_classifier, read_texts
 from pipeline.train.held_out import HeldOut, of_file, score
 from pipeline.train.metrics import bleu, compare
@@ -31,14 +33,14 @@ def texts(n: int, seed: int, share: float = 0.5) -> list[Text]:
     chance, found = np.random.default_rng(seed), []
     for _ in range(n):
         label, words = ("technology", TECHNOLOGY) if chance.random() < share else ("sports", SPORTS)
-        chosen = [chance.choice(words if chance.random() < 0.3 else PLAIN) for _ in range(20)]
+        chosen = [chance.choice(words if chance.random() < 0.3 else PLAIN) for _ in range(12)]
         found.append(Text(text=" ".join(chosen), label=label))
     return found
 
 
 @pytest.mark.parametrize("kind", ["gpt", "bert"])
 def test_technology_is_told_from_sports(kind: Kind, trained: Callable[..., Path], tmp_path: Path) -> None:
-    tuning = Tuning(epochs=3, learning_rate=3e-3)
+    tuning = Tuning(epochs=5, learning_rate=3e-3)
     metrics = finetune(trained(kind), texts(200, 0, share=0.25), tuning, tmp_path / "out", texts(60, 1))
     assert metrics.accuracy > 0.9 and metrics.labels["technology"].recall > 0.8, metrics
     classifier, encoder, card = load_classifier(tmp_path / "out")
@@ -49,6 +51,29 @@ def test_technology_is_told_from_sports(kind: Kind, trained: Callable[..., Path]
     one_by_one = np.concatenate([classify(classifier, encoder, [text.text]) for text in texts(5, 2)])
     together = classify(classifier, encoder, [text.text for text in texts(5, 2)])
     np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["gpt", "bert"])
+def test_transformers_gives_a_classifiers_logits(kind: Kind, trained: Callable[..., Path], tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    metrics = finetune(trained(kind), texts(40, 0), Tuning(epochs=1, learning_rate=3e-3), tmp_path / "own", texts(9, 1))
+    export(tmp_path / "own", tmp_path / "out")
+    automatic = transformers.AutoModelForSequenceClassification
+    theirs, told = automatic.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(told.values()), told
+    classifier, encoder, card = load_classifier(tmp_path / "own")
+    asked = [text.text for text in texts(6, 2)] + ["", "goal"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    given = tokenizer(asked, return_tensors="pt", padding=True, truncation=True, return_token_type_ids=kind == "bert")
+    with torch.no_grad():
+        found = theirs.eval()(**given).logits
+        ours = classifier.eval()(encoded(encoder, asked))
+    torch.testing.assert_close(found, ours, rtol=1e-4, atol=1e-4)
+    assert theirs.config.id2label == dict(enumerate(card.labels))
+    about = (tmp_path / "out" / "README.md").read_text()
+    assert "text-classification" in about and f"{metrics.accuracy:.3f}" in about and "n-gram" in about
 
 
 def test_finetuning_is_the_same_twice_and_holds_texts_out(trained: Callable[..., Path], tmp_path: Path) -> None:
