@@ -138,7 +138,7 @@ def test_what_bands_and_rows_mean(corpus: Path) -> None:
     assert "25 bands of 5 rows" in run("lsh", "--preset", "strict").output
     run("lsh", "--bands", 14, fails=GristmillError)
     for sample in (corpus, corpus.parents[1] / "recipes" / "small.yaml"):
-        measured = json.loads(run("lsh", "--sample", sample, "--json").output)["measured"]
+        measured = json.loads(run("lsh", "--on", sample, "--json").output)["measured"]
         assert measured["pairs"] > 0 and measured["recall"] > 0.9, sample
     assert "minhash: 14 bands of 8 rows" in run("plan", corpus.parents[1] / "recipes" / "small.yaml").output
 
@@ -166,7 +166,7 @@ def test_an_error_is_a_message_not_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "build", str(tmp_path / "none.yaml")], capture_output=True, text=True
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "none.yaml" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -211,14 +211,14 @@ def test_remove_takes_a_document_out_of_text_tokens_and_card(tmp_path: Path) -> 
     corpus = tmp_path / "out" / "small"
     shard = next(iter(sorted((corpus / "documents").glob("*.arrow"))))
     name = read_table(shard)["id"][0].as_py()
-    done = run("remove", name, "--corpus", corpus, "--date", "2026-11-24", "--reason", "asked")
+    done = run("remove", corpus, name, "--date", "2026-11-24", "--reason", "asked")
     assert "1 documents removed" in done.output and "store" in done.output
     assert "`taken_down` 1" in (corpus / "README.md").read_text()
     assert name in (corpus / "removed.json").read_text()
-    assert "Nothing to do" in run("remove", name, "--corpus", corpus, "--date", "2026-11-25").output
-    purged = run("remove", name, "--corpus", corpus, "--date", "2026-11-25", "--purge").output
+    assert "Nothing to do" in run("remove", corpus, name, "--date", "2026-11-25").output
+    purged = run("remove", corpus, name, "--date", "2026-11-25", "--purge").output
     assert "files of the store had their text, and have it no more" in purged
-    assert "0 folders would go" in run("gc", tmp_path / "out", "--dry-run").output
+    assert "0 folders would go" in run("gc", "--root", tmp_path / "out", "--dry-run").output
 
 
 @pytest.mark.slow

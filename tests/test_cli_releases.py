@@ -33,19 +33,19 @@ def test_a_release_proves_what_its_corpus_does(corpus: Path, tmp_path: Path) -> 
     assert told["root"] == read_manifest(corpus).root and told["digest"] == read_manifest(release).digest
     row = read_table(release / read_manifest(release).documents[0].path).slice(0, 1).to_pylist()[0]
     proof = tmp_path / "proof.json"
-    run("prove", row["url"], "--corpus", release, "--out", proof)
+    run("prove", release, row["url"], "--out", proof)
     assert "there is a document with the url" in run("verify", proof, "--corpus", corpus, "--of", row["url"]).output
-    by_text = run("prove", "-", "--corpus", corpus, "--by", "text", given=row["text"])
+    by_text = run("prove", corpus, "-", "--by", "text", given=row["text"])
     proof.write_text(by_text.output)
     assert "document with the text" in run("verify", proof, "--root", told["root"], "--of", row["text"]).output
     with pytest.raises(GristmillError, match="not 00"):
         run("verify", proof, "--root", "00" * 32)
     with pytest.raises(GristmillError, match="--by 'title': choose one of id, url, text"):
-        run("prove", "x", "--corpus", corpus, "--by", "title")
+        run("prove", corpus, "x", "--by", "title")
 
 
 def test_a_release_differs_from_its_corpus_in_nothing(corpus: Path, tmp_path: Path) -> None:
-    run("export", corpus, "--out", tmp_path / "release", "--form", "arrow")
+    run("export", corpus, "--out", tmp_path / "release", "--format", "arrow")
     found = run("diff", corpus, tmp_path / "release", "--out", tmp_path / "CHANGES.md").output
     assert found.strip() == (tmp_path / "CHANGES.md").read_text().strip()
     assert "0 documents added, 0 documents removed, 0 documents changed" in found

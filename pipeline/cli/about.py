@@ -7,25 +7,28 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, show
+from pipeline.cli.options import ANSWER_IS_NO, AsJson, show
 
 
 def stages(
     words: Annotated[list[str] | None, typer.Argument(help="only these")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="print the Markdown itself")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The stage reference, generated from the classes."""
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
     from pipeline.run import reference, registry
 
     for word in words or ():
         if word not in registry.stages():
-            raise GristmillError(f"unknown stage {word!r}{registry.suggestion(word, list(registry.stages()))}")
+            raise UsageError(f"unknown stage {word!r}{registry.suggestion(word, list(registry.stages()))}")
     text = reference.reference(words or ())
-    if markdown:
+    if as_json:
+        show(reference.listed(words or ()), text, as_json=True)
+    elif markdown:
         print(text, end="")
     else:
         Console().print(Markdown(text))
@@ -45,4 +48,4 @@ def doctor(as_json: AsJson = False) -> None:
     findings = doctors.examine()
     show(findings, doctors.as_text(findings), as_json=as_json)
     if any(finding.state == "broken" for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ANSWER_IS_NO)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, Data, show
+from pipeline.cli.options import ANSWER_IS_NO, AsJson, Corpus, Data, show
 
 
 def card(
@@ -21,6 +21,7 @@ def card(
     form: Annotated[
         str, typer.Option("--format", help="hub, json, croissant, gebru or eu-article-53: all but hub are printed")
     ] = "hub",
+    as_json: AsJson = False,
 ) -> None:
     """Write the card of a built corpus again, after its answers have changed, and print where it is.
 
@@ -31,7 +32,10 @@ def card(
     if ask:
         _ask(corpus, base)
     if form == "hub" and lang == "en":
-        print(cards.write_card(corpus, base))
+        path = cards.write_card(corpus, base)
+        show({"card": path}, str(path), as_json=as_json)
+    elif as_json:
+        show({"text": cards.printed(corpus, base, form, lang)}, "", as_json=True)
     else:
         print(cards.printed(corpus, base, form, lang), end="")
 
@@ -71,36 +75,26 @@ def audit(
     verify: Annotated[Path | None, typer.Option(metavar="KEY", help="the public key of who signed")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every claim of a card from its files alone: it holds, fails or cannot be verified; 1 if any fails."""
-    from pipeline.core.asset import Place
-    from pipeline.core.errors import GristmillError
-    from pipeline.core.manifest import read_manifest
+    """Check every claim of a card from its files alone: PASS, FAIL or CANNOT VERIFY; exit code 3 if any fails."""
+    from pipeline import library
     from pipeline.core.shards import write_text
     from pipeline.report import audit as audits
-    from pipeline.report import card as cards
-    from pipeline.report.audit import attest, fetch
-    from pipeline.report.audit.evidence import Evidence
-    from pipeline.report.findings import FILE
-    from pipeline.run.again import AskedAgain
-    from pipeline.run.recipe import recipe_of
 
-    folder = fetch.folder(corpus)
-    place = Place(base=base, data=tuple(data or ()), offline=True)
-    try:
-        asked = AskedAgain(recipe_of(read_manifest(folder).recipe, base), place)
-    except GristmillError as error:
-        print(f"note: the recipe's own stages cannot be asked: {error}", file=sys.stderr)
-        asked = None
-    found = audits.audit(
-        Evidence(folder, seed, sample, asked, rebuild, tuple(benchmark or ()), verify), beside=write or bool(sign)
+    found = library.audit(
+        corpus,
+        sample=sample,
+        seed=seed,
+        benchmarks=benchmark or (),
+        rebuild=rebuild,
+        base=base,
+        data=data or (),
+        write=write,
+        sign=sign,
+        verify=verify,
+        tell=lambda note: print(f"note: {note}", file=sys.stderr),
     )
     if out:
         write_text(out, found.to_json())
-    if write or sign:
-        write_text(folder / FILE, found.to_json())
-        cards.render_again(folder)
-    if sign:
-        attest.sign(found, folder, sign)
     show(found, audits.as_text(found), as_json=as_json)
     if found.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ANSWER_IS_NO)

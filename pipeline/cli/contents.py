@@ -12,27 +12,27 @@ from pipeline.cli.options import AsJson, Corpus, show
 
 def contamination(
     corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="a built corpus, or a folder with its filter alone")],
-    against: Annotated[list[Path] | None, typer.Option("--against", help="file of a benchmark to look for")] = None,
+    benchmark: Annotated[list[Path] | None, typer.Option(help="file of a benchmark to look for; repeatable")] = None,
     preset: Annotated[str | None, typer.Option(help="a known benchmark whose fields these are, such as gsm8k")] = None,
     question: Annotated[list[str] | None, typer.Option(help="field of the question, where no preset says so")] = None,
     answer: Annotated[list[str] | None, typer.Option(help="field of the answer")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a filter of a corpus's runs of words; with --against, test a benchmark by it, without the text."""
+    """Write a filter of a corpus's runs of words; with --benchmark, test one by it, without the text."""
     from pipeline.backends.benchmarks import Layout, items, presets
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
     from pipeline.report import contamination as testing
 
-    if not against:
+    if not benchmark:
         about = testing.write_filter(corpus)
         size = (corpus / testing.FILTER).stat().st_size / 1e6
         files = f"{corpus / testing.NAME} and {testing.FILTER} ({size:.1f} MB)"
         show(about, f"{files} hold {about.runs:,} runs of {about.words} words; hand them on to test", as_json=as_json)
         return
     if (preset is None) == (not question) or (preset is not None and preset not in presets()):
-        raise GristmillError(f"give --question with a field, or --preset with one of {', '.join(presets())}")
+        raise UsageError(f"give --question with a field, or --preset with one of {', '.join(presets())}")
     layout = presets()[preset] if preset else Layout(tuple(question or ()), tuple(answer or ()))
-    tested = testing.test(corpus, [item for path in against for item in items(path, layout)])
+    tested = testing.test(corpus, [item for path in benchmark for item in items(path, layout)])
     show(tested, testing.as_text(tested), as_json=as_json)
 
 

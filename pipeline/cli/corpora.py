@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, one_of, show
+from pipeline.cli.options import ANSWER_IS_NO, AsJson, Corpus, Root, one_of, show
 
 
 def peek(
@@ -29,7 +29,7 @@ def peek(
 
 def explain(
     corpus: Corpus,
-    document: Annotated[str, typer.Argument(help="an id, a URL, or a piece of text")],
+    document: Annotated[str, typer.Argument(metavar="ID|URL|TEXT", help="a piece of a text is enough")],
     base: Annotated[Path, typer.Option(help="project folder, below which the recipe names older builds")] = Path(),
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +38,8 @@ def explain(
 
     fates = explaining.explain(corpus, document, base=base)
     show(fates, explaining.as_text(fates), as_json=as_json)
+    if not fates.fates:
+        raise typer.Exit(ANSWER_IS_NO)
 
 
 def pack(
@@ -57,8 +59,8 @@ def pack(
 
 
 def remove(
+    corpus: Corpus,
     wanted: Annotated[list[str], typer.Argument(metavar="IDS|URLS", help="ids or URLs of documents")],
-    corpus: Annotated[Path, typer.Option("--corpus", metavar="CORPUS", help="folder of a built corpus")],
     date: Annotated[str, typer.Option(help="date of the request, for the tombstones, such as 2026-11-24")],
     reason: Annotated[str, typer.Option(help="reason, for the tombstones")] = "taken down on request",
     purge: Annotated[bool, typer.Option("--purge", help="also from the store: all that was ever removed")] = False,
@@ -80,12 +82,14 @@ def remove(
         said += f" {len(freed.paths):,} files of the store had their text, and have it no more."
         said += " The sources still do: the next build of this recipe reads them into the store again."
     else:
-        said += " The store beside the corpus still has the text; the same command with --purge rids it of that."
+        named = stones[0].id if stones else wanted[0]
+        said += " The store beside the corpus still has the text; this rids it of all that was ever removed:"
+        said += f" gristmill remove {corpus} {named} --date {date} --purge"
     show(stones, said, as_json=as_json)
 
 
 def gc(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="folder of the store, as builds were given with --root")],
+    root: Root = Path("build"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
     as_json: AsJson = False,
 ) -> None:

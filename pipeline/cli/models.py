@@ -143,14 +143,14 @@ def evaluate(
 
     Beside it stands an n-gram model of the same tokens.
     """
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
     from pipeline.train import baseline as counting
     from pipeline.train import choices
     from pipeline.train.checkpoint import read_sheet
     from pipeline.train.held_out import score
 
     if not (held_out or task or continuations):
-        raise GristmillError("nothing to evaluate on: give --held-out FILE, --task FILE or --continue FILE")
+        raise UsageError("nothing to evaluate on: give --held-out FILE, --task FILE or --continue FILE")
     used, encoder = loaded(model, device, threads)
     sheet, own = read_sheet(model), model / "rows"
     source = baseline or (own if own.exists() else None)
@@ -210,7 +210,7 @@ def _rows(corpus: Path, out: Path) -> Rows:
 
 def held_out_texts(corpus: Path | None, named: list[str] | None) -> list[HeldOut]:
     """Those that were named, and what the corpus itself holds out."""
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import GristmillError, UsageError
     from pipeline.train.held_out import of_corpus, of_file
 
     found: dict[str, HeldOut] = {}
@@ -223,7 +223,7 @@ def held_out_texts(corpus: Path | None, named: list[str] | None) -> list[HeldOut
         if text is None:
             raise GristmillError(f"{path}: holds no documents out; set `holdout` of `pack` in its recipe")
         if text.name in found:
-            raise GristmillError(f"--held-out {entry}: there is another {text.name!r}; name it with NAME=FILE")
+            raise UsageError(f"--held-out {entry}: there is another {text.name!r}; name it with NAME=FILE")
         found[text.name] = text
     return list(found.values())
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="BaseModel")
 
+ANSWER_IS_NO = 3
+"""The exit code of a command that has done its work and found that something does not hold."""
+
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, such as recipes/quickstart.yaml")]
 Corpus = Annotated[Path, typer.Argument(metavar="CORPUS", help="folder of a built corpus, such as build/quickstart")]
 Root = Annotated[Path, typer.Option(help="folder of the store and of finished corpora", envvar="GRISTMILL_ROOT")]
@@ -32,55 +35,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 def one_of(choices: Any, given: str, option: str) -> Any:
     """The word given, which has to be one of a Literal; GristmillError lists them."""
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
 
     if given not in get_args(choices):
-        raise GristmillError(f"{option} {given!r}: choose one of {', '.join(get_args(choices))}")
+        raise UsageError(f"{option} {given!r}: choose one of {', '.join(get_args(choices))}")
     return given
 
 
-def checked(kind: type[M], **values: Any) -> M:
-    """Settings; GristmillError says which option is wrong."""
-    from pydantic import ValidationError
-
-    from pipeline.core.errors import GristmillError
-
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        wrong = "; ".join(
-            " ".join([*(f"--{str(part).replace('_', '-')}" for part in problem["loc"]), problem["msg"]])
-            for problem in error.errors()
-        )
-        raise GristmillError(wrong) from None
-
-
-def run_options(
-    recipe: Path,
-    root: Path,
-    data: list[Path] | None,
-    *,
-    offline: bool,
-    workers: int | None = None,
-    batch_rows: int = 256,
-    memory: int | None = None,
-    device: Device = "auto",
-    engine: EngineName = "processes",
-    replace: bool = False,
+def options_for(
+    recipe: Path, root: Path, data: list[Path] | None, *, offline: bool, workers: int | None = None
 ) -> Options:
-    """Run options from what the command line says."""
-    import os
-
-    from pipeline.core.asset import Place
-    from pipeline.kernels import pack
-    from pipeline.run.options import Options
+    """Run options of the commands that ask about a recipe."""
+    from pipeline.run.options import run_options
     from pipeline.run.recipe import project_folder
 
-    if device == "cuda":
-        pack.find("cuda")
-    place = Place(base=project_folder(recipe).resolve(), data=tuple(data or ()), offline=offline, device=device)
-    where = root.resolve() if engine == "ray" else root
-    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine=engine, replace=replace)
+    return run_options(project_folder(recipe), root=root, workers=workers, data=data or (), offline=offline)
 
 
 def start_workers(workers: int | None) -> None:
@@ -95,22 +64,44 @@ def start_workers(workers: int | None) -> None:
 
 def planned(recipe: Path, sets: list[str] | None, limit: int | None, options: Options) -> Plan:
     """The plan of a recipe with its overrides."""
-    from pipeline.run.plan import make_plan
+    from pipeline.library import planned as plan_of
     from pipeline.run.recipe import load_recipe
 
+    overrides = [*(sets or ()), *([f"limit={limit}"] if limit else ())]
     with options.place.active():
-        overrides = [*(sets or ()), *([f"limit={limit}"] if limit else ())]
-        return make_plan(load_recipe(recipe, overrides))
+        loaded = load_recipe(recipe, overrides)
+    return plan_of(loaded, options)
 
 
 def shard_numbers(given: str) -> range:
     """`3-7`, both included, or one number."""
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
 
     first, _, last = given.partition("-")
     if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
-        raise GristmillError(f"--shards {given}: give the first and the last number, such as 0-99")
+        raise UsageError(f"--shards {given}: give the first and the last number, such as 0-99")
     return range(int(first), int(last or first) + 1)
+
+
+def checked(kind: type[M], **values: Any) -> M:
+    """Settings from options of the same names; UsageError says which is wrong."""
+    from pydantic import ValidationError
+
+    from pipeline.core.errors import UsageError
+
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            " ".join([*(f"--{str(part).replace('_', '-')}:" for part in problem["loc"]), _plainly(problem["msg"])])
+            for problem in error.errors()
+        )
+        raise UsageError(wrong) from None
+
+
+def _plainly(message: str) -> str:
+    """What pydantic says, to somebody who types."""
+    return message.removeprefix("Value error, ").replace("Input should be", "should be")
 
 
 def show(value: Any, text: str, *, as_json: bool) -> None:

@@ -19,8 +19,9 @@ from pipeline.cli.options import (
     RecipePath,
     Root,
     Sets,
+    checked,
+    options_for,
     planned,
-    run_options,
     shard_numbers,
     show,
     start_workers,
@@ -50,30 +51,31 @@ def build(
         start_workers(workers)
     from rich.console import Console
 
-    from pipeline.report import card as cards
+    from pipeline.library import carried_out
     from pipeline.report import funnel
-    from pipeline.run import engine as building
+    from pipeline.run.engine import build_share
+    from pipeline.run.options import run_options
     from pipeline.run.progress import Bars, Lines, Quiet
+    from pipeline.run.recipe import project_folder
 
     options = run_options(
-        recipe,
-        root,
-        data,
-        offline=offline,
+        project_folder(recipe),
+        root=root,
         workers=workers,
         batch_rows=batch_rows,
         memory=memory,
+        data=data or (),
+        offline=offline,
         device=device,
         engine=engine,
         replace=replace,
     )
     plan = planned(recipe, sets, limit, options)
-    cards.answers_of(plan.recipe.data, plan.recipe.base)
     console = Console(stderr=as_json)
     listener = Quiet() if as_json else Bars(console) if console.is_terminal else Lines(console)
     with listener if isinstance(listener, Bars) else nullcontext():
         if shards is not None:
-            share = building.build_share(plan, options, listener, shard_numbers(shards))
+            share = build_share(plan, options, listener, shard_numbers(shards))
             left = (
                 f"{share.left} shards of the sweep {share.sweep} are left to others; when they are done, run this again"
             )
@@ -84,8 +86,7 @@ def build(
             )
             show(share, f"{share.worked} done here. {rest}.", as_json=as_json)
             return
-        built = building.build(plan, options, listener)
-    cards.write_card(built.folder, plan.recipe.base)
+        built = carried_out(plan, options, listener)
     if as_json:
         print(json.dumps({"folder": str(built.folder), "worked": built.worked, "digest": built.manifest.digest}))
         return
@@ -111,7 +112,7 @@ def plan(
 
     from pipeline.run.engine import progress_of
 
-    options = run_options(recipe, root, data, offline=offline)
+    options = options_for(recipe, root, data, offline=offline)
     made = planned(recipe, sets, limit, options)
     rows = progress_of(made, options)
     notes = {named.label: note for named in made.recipe.stages if (note := named.stage.note())}
@@ -149,7 +150,7 @@ def census(
     from pipeline.report import census_tables
     from pipeline.run.census import is_measured, take_census
 
-    options = run_options(recipe, root, data, offline=offline, workers=workers)
+    options = options_for(recipe, root, data, offline=offline, workers=workers)
     asked = planned(recipe, sets, limit, options)
     taken = take_census(asked, options, sample=sample)
     report = censuses.census(taken.folder)
@@ -194,15 +195,15 @@ def limits(
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
     from pipeline.report import limits as deriving
     from pipeline.run.census import take_census
 
     try:
         chosen = TypeAdapter(deriving.Method).validate_python(method)
     except ValidationError:
-        raise GristmillError(f"--method {method}: tail, quantile or mean_std") from None
-    options = run_options(recipe, root, data, offline=offline, workers=workers)
+        raise UsageError(f"--method {method}: tail, quantile or mean_std") from None
+    options = options_for(recipe, root, data, offline=offline, workers=workers)
     taken = take_census(planned(recipe, sets, None, options), options, sample=sample)
     found = deriving.derive(taken.folder, lang, method=chosen, share=share, like=like, only=field or ())
     show(found, deriving.as_yaml(found), as_json=as_json)
@@ -213,39 +214,32 @@ def lsh(
     rows: Annotated[int | None, typer.Option(min=1, max=64, help="rows of each band")] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="similarity that bands and rows follow from")] = 0.75,
     preset: Annotated[str | None, typer.Option(help="fineweb, nemo or strict")] = None,
-    shingle: Annotated[int | None, typer.Option(min=1, max=64, help="tokens of a shingle, with --sample")] = None,
-    sample: Annotated[
+    shingle: Annotated[int | None, typer.Option(min=1, max=64, help="tokens of a shingle, with --on")] = None,
+    on: Annotated[
         Path | None, typer.Option(metavar="CORPUS|RECIPE", help="measure on these documents, all pairs exactly")
     ] = None,
-    documents: Annotated[int, typer.Option(min=2, help="documents of the sample at most")] = 10_000,
+    sample: Annotated[int, typer.Option(min=2, help="documents to measure on at most")] = 10_000,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """What bands and rows of minhash find: the probability by similarity, or what they find in your documents."""
-    from pydantic import ValidationError
-
     from pipeline.core.errors import GristmillError
     from pipeline.dedup import curve
     from pipeline.dedup.minhash import Minhash
 
     given = {"bands": bands, "rows": rows, "preset": preset, "shingle": shingle, "threshold": threshold}
-    try:
-        stage = Minhash.model_validate({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise GristmillError("; ".join(problem["msg"] for problem in error.errors())) from None
+    stage = checked(Minhash, **{name: value for name, value in given.items() if value is not None})
     shape = stage.shape
-    if sample is None:
+    if on is None:
         show(
             {"bands": shape.bands, "rows": shape.rows, "probability": curve.curve(shape.bands, shape.rows)},
             curve.as_text(shape.bands, shape.rows),
             as_json=as_json,
         )
         return
-    texts = _sample(sample, documents, data)
+    texts = _sample(on, sample, data)
     if len(texts) < 2:
-        raise GristmillError(
-            f"{sample}: no two texts to compare (pages are text after `extract`: give the built corpus)"
-        )
+        raise GristmillError(f"{on}: no two texts to compare (pages are text after `extract`: give the built corpus)")
     found = curve.measured(texts, shape, threshold)
     text = f"{curve.as_text(shape.bands, shape.rows)}\n\n{curve.measured_as_text(found)}"
     show({"bands": shape.bands, "rows": shape.rows, "measured": found._asdict()}, text, as_json=as_json)
@@ -259,7 +253,7 @@ def _sample(path: Path, limit: int, data: list[Path] | None) -> list[str]:
         return ledger.texts(path, ("near_duplicate",), limit)
     from pipeline.run.plan import first_texts
 
-    options = run_options(path, Path("build"), data, offline=False)
+    options = options_for(path, Path("build"), data, offline=False)
     made = planned(path, None, None, options)
     with options.place.active():
         return first_texts(made, limit)

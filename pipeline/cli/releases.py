@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, one_of, show
+from pipeline.cli.options import ANSWER_IS_NO, AsJson, one_of, show
 
-OfCorpus = Annotated[Path, typer.Option("--corpus", metavar="CORPUS", help="folder of a corpus or release")]
+AnyCorpus = Annotated[Path, typer.Argument(metavar="CORPUS", help="folder of a corpus or release")]
+Form = Annotated[str, typer.Option("--format", help="parquet or arrow")]
 
 
 def export(
@@ -17,7 +18,7 @@ def export(
         Path, typer.Argument(metavar="CORPUS|MODEL", help="folder of a corpus, a trained model or a classifier")
     ],
     out: Annotated[Path, typer.Option("--out", help="folder of the release; what is there already stays")],
-    form: Annotated[str, typer.Option("--form", help="parquet or arrow")] = "parquet",
+    form: Form = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads; default: one a core")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,7 +32,7 @@ def export(
         show({"folder": out}, f"The model is in {out}; its card is {out / 'README.md'}", as_json=as_json)
         return
 
-    written = release.export(corpus, out, form=one_of(release.Form, form, "--form"), workers=workers)
+    written = release.export(corpus, out, form=one_of(release.Form, form, "--format"), workers=workers)
     size = sum(file.bytes for file in (*written.documents, *written.tokens))
     files = len(written.documents) + len(written.tokens)
     show(
@@ -42,7 +43,7 @@ def export(
 
 
 def publish(
-    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a corpus, or of a release")],
+    corpus: AnyCorpus,
     repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="dataset on the Hugging Face Hub")],
     tag: Annotated[str | None, typer.Option(help="tag of the release; default: v and the recipe's version")] = None,
     private: Annotated[bool, typer.Option("--private", help="create it as a private dataset")] = False,
@@ -52,12 +53,12 @@ def publish(
     against: Annotated[
         Path | None, typer.Option(help="folder of an older release: say how much a store by chunks has of it")
     ] = None,
-    form: Annotated[str, typer.Option("--form", help="of a corpus that is exported: parquet or arrow")] = "parquet",
+    form: Form = "parquet",
     as_json: AsJson = False,
 ) -> None:
     """Publish a corpus on the Hugging Face Hub; run again, it goes on where it stopped.
 
-    A corpus is exported into DIR.release beside it first. The token is that of `hf auth login`, or HF_TOKEN.
+    A corpus is exported into CORPUS.release beside it first. The token is that of `hf auth login`, or HF_TOKEN.
     """
     import sys
 
@@ -65,7 +66,7 @@ def publish(
     from pipeline.report import publish_plan, release
     from pipeline.report.hub import Gated
 
-    folder = release.released(corpus, one_of(release.Form, form, "--form"))
+    folder = release.released(corpus, one_of(release.Form, form, "--format"))
     access = one_of(Gated, gated, "--gated") if gated else None
     wanted = publishing.Release(folder, repository, tag, private, access, pull_request)
     if dry_run:
@@ -80,15 +81,15 @@ def publish(
 
 def rehearse(
     corpus: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="a corpus or release to publish, load and compare")
+        Path | None, typer.Argument(metavar="[CORPUS]", help="a corpus or release to publish, load and compare")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="folder that keeps what is published; default: a new one")] = None,
+    keep: Annotated[Path | None, typer.Option(help="folder that keeps what is published; default: a new one")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Run a hub on this machine and, with DIR, rehearse the release: publish, again, download, load, stream.
+    """Run a hub on this machine and, with CORPUS, rehearse the release: publish, again, download, load, stream.
 
-    Without DIR it serves until Ctrl-C, and prints what to set for huggingface_hub and datasets to use it.
+    Without CORPUS it serves until Ctrl-C, and prints what to set for huggingface_hub and datasets to use it.
     """
     from tempfile import TemporaryDirectory
 
@@ -96,7 +97,7 @@ def rehearse(
 
     with (
         TemporaryDirectory(prefix="gristmill-rehearsal-") as scratch,
-        server.serve(root or Path(scratch) / "hub", port) as rehearsal,
+        server.serve(keep or Path(scratch) / "hub", port) as rehearsal,
     ):
         if corpus is None:
             settings = "\n".join(f"export {name}={value}" for name, value in rehearsal.environment.items())
@@ -106,16 +107,17 @@ def rehearse(
         done = steps.rehearse(corpus, rehearsal, Path(scratch))
     show(done, steps.as_text(done), as_json=as_json)
     if not all(step.passed for step in done):
-        raise typer.Exit(1)
+        raise typer.Exit(ANSWER_IS_NO)
 
 
 def prove(
+    corpus: AnyCorpus,
     document: Annotated[str, typer.Argument(metavar="ID|URL|TEXT", help="- reads a text from standard input")],
-    corpus: OfCorpus,
     by: Annotated[str | None, typer.Option(help="only as id, url or text")] = None,
     out: Annotated[Path | None, typer.Option(help="file for the proof; default: standard output")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Prove that a document is in a corpus, or that it is not, without showing any text."""
+    """Prove that a document is in a corpus, or that it is not, without showing any text. The proof itself is JSON."""
     import sys
 
     from pipeline.core.proof import Kind
@@ -128,7 +130,8 @@ def prove(
         print(proof.to_json(), end="")
         return
     write_text(out, proof.to_json())
-    print(proving.verify(proof, root=proof.root, of=value))
+    said = proving.verify(proof, root=proof.root, of=value)
+    show({"proof": out, "root": proof.root, "said": said}, said, as_json=as_json)
 
 
 def verify(
@@ -138,13 +141,16 @@ def verify(
     of: Annotated[
         str | None, typer.Option("--of", metavar="ID|URL|TEXT", help="what the proof should be about")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check a proof; no document is needed for it."""
     from pipeline.core.manifest import read_manifest
     from pipeline.report import prove as proving
 
     wanted = root or (read_manifest(corpus).root if corpus else None)
-    print(proving.verify(proving.read_proof(proof), root=wanted, of=of))
+    read = proving.read_proof(proof)
+    said = proving.verify(read, root=wanted, of=of)
+    show({"root": read.root, "compared": wanted is not None, "said": said}, said, as_json=as_json)
 
 
 def diff(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, show
+from pipeline.cli.options import AsJson, checked, show
 
 Texts = Annotated[list[str], typer.Argument(metavar="FILES", help="JSON lines, Parquet, Arrow or text; paths, globs")]
 
@@ -29,14 +29,14 @@ def train_ngram(
 
     from pipeline.backends import ngram
     from pipeline.core.asset import sha256_file
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
 
     for option, value, known in (
         ("--unit", unit, ("word", "byte")),
         ("--method", method, get_args(ngram.Method)),
     ):
         if value not in known:
-            raise GristmillError(f"{option} {value}: {' or '.join(known)}")
+            raise UsageError(f"{option} {value}: {' or '.join(known)}")
     model = ngram.train(
         _texts(files),
         order,
@@ -65,20 +65,14 @@ def train_classifier(
     as_json: AsJson = False,
 ) -> None:
     """Train a quality classifier for the stage `classifier`, and report how it does on a part held out."""
-    from pydantic import ValidationError
-
     from pipeline.backends.classifier import FastText
     from pipeline.backends.embeddings import Probe
     from pipeline.core.asset import Place
-    from pipeline.core.errors import GristmillError
     from pipeline.core.shards import write_text
     from pipeline.report import facts, grid
     from pipeline.scores.train_classifier import Example, fit, model_name
 
-    try:
-        by_words = FastText(rate=rate, epochs=epochs, dimension=dimension, ngrams=ngrams, seed=seed)
-    except ValidationError as error:
-        raise GristmillError("; ".join(f"{p['loc'][0]}: {p['msg']}" for p in error.errors())) from None
+    by_words = checked(FastText, rate=rate, epochs=epochs, dimension=dimension, ngrams=ngrams, seed=seed)
     how = Probe(folder=str(embeddings.resolve())) if embeddings else by_words
     examples = [Example(text, kind) for kind, paths in ((True, positive), (False, negative)) for text in _texts(paths)]
     out.mkdir(parents=True, exist_ok=True)

@@ -22,15 +22,18 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="another seed draws others")] = 0,
     device: OnDevice = "auto",
     threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a gpt continue a text, or a t5 fill its holes; it is printed as it is made."""
     from pipeline.train import generate as generating
 
     used, encoder = loaded(model, device, threads)
+    pieces = generating.generate(used, encoder, prompt, tokens=tokens, temperature=temperature, top_p=top_p, seed=seed)
+    if as_json:
+        show({"prompt": prompt, "text": "".join(pieces)}, "", as_json=True)
+        return
     print(generating.beginning(used, prompt), end="", flush=True)
-    for piece in generating.generate(
-        used, encoder, prompt, tokens=tokens, temperature=temperature, top_p=top_p, seed=seed
-    ):
+    for piece in pieces:
         print(piece, end="", flush=True)
     print()
 

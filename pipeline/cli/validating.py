@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, EngineName, OnEngine, show
+from pipeline.cli.options import AsJson, Corpus, Device, EngineName, OnEngine, show
 
 if TYPE_CHECKING:
     from pipeline.core.validation import RunSheet
@@ -38,7 +38,7 @@ def validate(
     drop_overlap: Annotated[
         bool, typer.Option("--drop-overlap", help="leave out texts that overlap an arm, instead of refusing")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[Device, typer.Option(help="auto is a GPU if there is one")] = "cpu",
     workers: Annotated[int | None, typer.Option(min=1, help="runs at once; default: one a core")] = None,
     engine: OnEngine = "processes",
     as_json: AsJson = False,
@@ -74,7 +74,7 @@ def validate(
 
 def _arms(corpus: Path, against: list[Path], without: list[str]) -> list[Arm]:
     """The corpus, its raw input, as much of that at random, and what was named."""
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import GristmillError, UsageError
     from pipeline.core.manifest import read_manifest
     from pipeline.report.ledger import shelves
     from pipeline.train.arms import Arm, Shelf
@@ -99,7 +99,7 @@ def _arms(corpus: Path, against: list[Path], without: list[str]) -> list[Arm]:
     known = {count.stage for sweep in manifest.sweeps for count in sweep.stages}
     for stage in without:
         if stage not in known:
-            raise GristmillError(f"--without {stage}: no such stage; there are {', '.join(sorted(known))}")
+            raise UsageError(f"--without {stage}: no such stage; there are {', '.join(sorted(known))}")
         back = tuple(Shelf(shelf.path, stage) for shelf in dropped)
         arms.append(Arm(f"without-{stage}", f"the corpus and what {stage} dropped", own + back))
     return arms
@@ -120,14 +120,14 @@ def _held_out(corpus: Path, named: list[str]) -> list[Outside]:
 
 
 def _contest(preset: str, seeds: int | None, tiers: str, min_effect: float | None) -> Contest:
-    from pipeline.core.errors import GristmillError
+    from pipeline.core.errors import UsageError
     from pipeline.train.contest import PRESETS
 
     if preset not in PRESETS:
-        raise GristmillError(f"--preset {preset}: choose one of {', '.join(PRESETS)}")
+        raise UsageError(f"--preset {preset}: choose one of {', '.join(PRESETS)}")
     chosen = set(tiers.split(","))
     if not chosen or chosen - {"ngram", "gpt"}:
-        raise GristmillError(f"--tiers {tiers}: ngram, gpt, or ngram,gpt")
+        raise UsageError(f"--tiers {tiers}: ngram, gpt, or ngram,gpt")
     given = {"seeds": seeds, "min_effect": min_effect} | {tier: None for tier in ("ngram", "gpt") if tier not in chosen}
     changes = {key: value for key, value in given.items() if value is not None or key in ("ngram", "gpt")}
     return PRESETS[preset].model_copy(update=changes)

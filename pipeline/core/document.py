@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_yaml(path: Path) -> Document:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise RecipeError([Problem("", f"cannot be read: {error.strerror}")], str(path)) from None
+        raise RecipeError([Problem("", f"cannot be read: {error.strerror}{_instead(path)}")], str(path)) from None
     return parse_yaml(raw, str(path))
 
 
@@ -129,4 +130,18 @@ def _line(marked: yaml.Node | yaml.Event) -> int:
 
 
 def _one_line(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+
+
+def _instead(path: Path) -> str:
+    """The YAML file that may have been meant."""
+    for near in (
+        path / "recipe.yaml",
+        path.with_name(f"{path.name}.yaml"),
+        path.parent / "recipes" / f"{path.stem}.yaml",
+    ):
+        if near.is_file():
+            return f"; did you mean {near}?"
+    there = {file.name: file for file in sorted(path.parent.glob("*.y*ml"))}
+    close = get_close_matches(path.name, there, n=1)
+    return f"; did you mean {there[close[0]]}?" if close else "; `gristmill new` writes a recipe"

@@ -1,6 +1,7 @@
 """Every error that a user can meet, each ending the search: what, where, and what to type.
 
 GristmillError
+├─ UsageError       a command is called wrongly  the option, and what it may be
 ├─ RecipeError      the recipe is wrong          all problems, with paths, and a suggestion
 ├─ SourceError      an input cannot be read      uri, offset, what was expected
 ├─ StageError       a stage failed on data       stage, shard, document id
@@ -14,10 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class GristmillError(Exception):
-    """Base of all errors meant for the user: its text is complete, a traceback adds nothing."""
+    """Base of all errors meant for the user: its text is complete, a traceback adds nothing.
+
+    `exit_code` is what the command line ends with: 1, or 2 where what was asked for is wrong in itself.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(GristmillError):
+    """A command or function is called with what it cannot take."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,8 @@ class Problem:
 
 class RecipeError(GristmillError):
     """The recipe is wrong; carries every problem found, not the first."""
+
+    exit_code = 2
 
     def __init__(self, problems: Sequence[Problem], recipe: str = "recipe") -> None:
         self.problems = tuple(problems)

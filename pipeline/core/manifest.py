@@ -345,6 +345,14 @@ def compose(batch: pa.RecordBatch) -> tuple[Group, ...]:
     )
 
 
+def _instead(folder: Path) -> str:
+    """What may have been meant by a folder that is no corpus."""
+    if not folder.is_dir():
+        return f", for there is no such folder as {folder}; `gristmill build RECIPE` makes a corpus, in build/"
+    corpora = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))[:5]
+    return f"; did you mean {' or '.join(corpora)}?" if corpora else "; `gristmill build RECIPE` writes one"
+
+
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt, None where there is none; StoreError where it cannot be read."""
     try:
@@ -360,7 +368,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     try:
         return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no manifest here; `gristmill build RECIPE` writes one") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"{path}: no manifest here{_instead(folder)}") from None
     except ValueError as error:
         raise StoreError(f"{path}: not a manifest of this version ({error}); build again") from error

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.asset import Place
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import UsageError
 from pipeline.core.manifest import Manifest, read_manifest
 from pipeline.core.shards import write_text
 from pipeline.core.validation import Validation, read_validation
@@ -80,7 +80,7 @@ def answers_of(recipe: Mapping[str, Any], base: Path) -> Answers:
 def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
     """The datasheet in another format or language; GristmillError lists what there is."""
     if form not in FORMATS:
-        raise GristmillError(f"there is no format {form!r}: choose one of {', '.join(FORMATS)}")
+        raise UsageError(f"there is no format {form!r}: choose one of {', '.join(FORMATS)}")
     manifest = read_manifest(corpus)
     answers, audit, say = answers_of(manifest.recipe, base), read_audit(corpus), words(lang)
     measures, validation = read_measures(corpus), read_validation(corpus)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import UsageError
 from pipeline.core.manifest import Record, read_manifest
 from pipeline.report.compare import Comparison, compare, comparison_as_text
 from pipeline.report.ledger import Fate, Shelf, described, fates, holding, older_shelves, scan, shelves
@@ -59,7 +59,7 @@ def explain(
     """
     needle = " ".join(query.split())
     if not needle:
-        raise GristmillError("nothing to look for: give an id, a URL or some words of a text")
+        raise UsageError("nothing to look for: give an id, a URL or some words of a text")
     manifest = read_manifest(corpus)
     places = shelves(corpus, manifest)
     there = [shelf for shelf in places if shelf.files and shelf.rows]

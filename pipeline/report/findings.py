@@ -46,6 +46,11 @@ class Audit(Record):
     figures: Figures
 
     @property
+    def passed(self) -> bool:
+        """Whether no claim was found to be false; some may still be such as cannot be verified."""
+        return not self.failed
+
+    @property
     def failed(self) -> tuple[Finding, ...]:
         """The claims that do not hold."""
         return tuple(finding for finding in self.findings if finding.status == "FAIL")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, UsageError
 from pipeline.core.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Hub:
         from huggingface_hub.utils import disable_progress_bars
 
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-            raise GristmillError(f"{repository!r} is no name of a dataset: write it as user/name")
+            raise UsageError(f"{repository!r} is no name of a dataset: write it as user/name")
         disable_progress_bars()
         endpoint = os.environ.get("HF_ENDPOINT") or None
         return cls(HfApi(endpoint, token=get_token(), library_name="gristmill"), repository)

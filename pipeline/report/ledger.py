@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import REMOVED, REMOVED_LEDGER, Manifest, Record, read_manifest
 from pipeline.core.schema import DOCUMENT, VERDICT
@@ -173,6 +175,20 @@ def scan(shelf: Shelf) -> pl.LazyFrame:
     if not shelf.files:
         raise StoreError(f"the {shelf.name} is not in the store any more; the same `gristmill build` writes it again")
     return pl.scan_ipc(list(shelf.files), row_index_name=ROW, include_file_paths=FILE)
+
+
+def dropped(corpus: Path, manifest: Manifest) -> pl.LazyFrame:
+    """All ledgers of a built corpus as one lazy frame, a column that a ledger lacks as nulls."""
+    import polars as pl
+
+    ledgers = [shelf for shelf in shelves(corpus, manifest) if shelf.sweep and shelf.rows]
+    if any(shelf.missing for shelf in ledgers):
+        raise StoreError(
+            f"{corpus}: its ledgers are not in the store beside it; the same `gristmill build` writes them"
+        )
+    if not ledgers:
+        return pl.LazyFrame(pl.from_arrow(pa.schema(DOCUMENT | VERDICT).empty_table()))
+    return pl.concat([pl.scan_ipc(list(shelf.files)) for shelf in ledgers], how="diagonal_relaxed")
 
 
 def holding(shelf: Shelf, match: pl.Expr) -> Shelf:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import yaml
 
 from pipeline.core.census import About, Rule, read_census
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, UsageError
 from pipeline.core.manifest import Record
 
 Method = Literal["tail", "quantile", "mean_std"]
@@ -149,11 +149,12 @@ def _check(about: About, table: pa.Table, lang: str, like: str | None, only: Seq
     known = sorted({rule.field for rule in about.rules if rule.by_language and rule.field})
     strange = sorted(set(only) - set(known))
     if strange:
-        raise GristmillError(f"no stage here has the limit {strange[0]!r} by language; known: {', '.join(known)}")
+        raise UsageError(f"no stage here has the limit {strange[0]!r} by language; known: {', '.join(known)}")
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["lang"]).to_pylist() if row["values"]}
     for name in (lang, *([like] if like else [])):
         if counts.get(name, 0) < FEWEST:
             told = ", ".join(f"{key} {n:,}" for key, n in sorted(counts.items(), key=lambda item: -item[1])[:10])
             raise GristmillError(
-                f"{counts.get(name, 0)} documents of {name!r}: at least {FEWEST} are needed; the sample has {told}"
+                f"{counts.get(name, 0)} documents of {name!r}: at least {FEWEST} are needed; "
+                f"the sample has {told or 'none with a language'}"
             )

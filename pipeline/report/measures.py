@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.core.chance import draws
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, UsageError
 from pipeline.core.manifest import Record, read_manifest
 from pipeline.core.shards import read_batches, write_text
 from pipeline.core.text import folded, stop_words, words
@@ -134,7 +134,9 @@ def read_terms(path: Path) -> Mapping[str, Mapping[str, Sequence[str]]]:
             lang: {name: [str(word) for word in listed] for name, listed in groups.items()}
             for lang, groups in told.items()
         }
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except OSError as error:
+        raise UsageError(f"--groups {path}: cannot be read: {error.strerror}") from None
+    except (ValueError, AttributeError, TypeError) as error:
         raise StoreError(
             f'{path}: should be JSON such as {{"en": {{"nurses": ["nurse", "nurses"]}}}} ({error})'
         ) from None

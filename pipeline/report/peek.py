@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import UsageError
 from pipeline.core.manifest import Manifest, Record, read_manifest
 from pipeline.report.ledger import FILE, Fate, Shelf, described, fates, scan, shelves
 from pipeline.report.safe import one_line
@@ -50,7 +50,7 @@ def peek(
     """
     manifest = read_manifest(corpus)
     if kept and (stage or reason):
-        raise GristmillError("a kept document has no stage and no reason: leave out either these or `kept`")
+        raise UsageError("a kept document has no stage and no reason: leave out either these or `kept`")
     _check_names(manifest, stage, reason)
     chosen = [shelf for shelf in shelves(corpus, manifest) if (shelf.sweep is None) == kept and shelf.rows]
     if stage is not None:
@@ -113,4 +113,4 @@ def _check_names(manifest: Manifest, stage: str | None, reason: str | None) -> N
             near = get_close_matches(given, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
             of = f" of stage {stage!r}" if what == "reason" and stage else ""
-            raise GristmillError(f"no {what} {given!r}{of} in this corpus; {hint}")
+            raise UsageError(f"no {what} {given!r}{of} in this corpus; {hint}")

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core.asset import sha256_file
-from pipeline.core.errors import GristmillError, StoreError
+from pipeline.core.errors import GristmillError, StoreError, UsageError
 from pipeline.core.manifest import FileDigest, Manifest, read_manifest
 from pipeline.core.shards import PARQUET, TEMPORARY, read_batches, read_schema, row_bytes, whole, write_text
 from pipeline.core.validation import FILE as VALIDATION
@@ -62,9 +62,9 @@ def export(corpus: Path, out: Path, *, form: Form = "parquet", workers: int | No
     if _is_release(manifest):
         raise GristmillError(f"{corpus}: this is a release already; export the corpus that it was made of")
     if out.resolve() == corpus.resolve() or corpus.resolve() in out.resolve().parents:
-        raise GristmillError(f"{out}: a release lies outside of its corpus; name another folder with --out")
+        raise UsageError(f"{out}: a release lies outside of its corpus; name another folder with --out")
     if out.exists() and any(out.iterdir()) and not (out / "documents").is_dir():
-        raise GristmillError(f"{out}: this folder holds something else than a release; name another with --out")
+        raise UsageError(f"{out}: this folder holds something else than a release; name another with --out")
     before = read_manifest(out).digest if (out / MANIFEST).exists() else ""
     out.mkdir(parents=True, exist_ok=True)
     (out / "documents").mkdir(exist_ok=True)

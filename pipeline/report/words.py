@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import UsageError
 
 LANGUAGES = ("en", "zh")
 
@@ -17,7 +17,7 @@ Say = Callable[[str], str]
 def words(lang: str) -> Say:
     """What translates; a text without a translation stays English."""
     if lang not in LANGUAGES:
-        raise GristmillError(f"there are no words in {lang!r}: choose one of {', '.join(LANGUAGES)}")
+        raise UsageError(f"there are no words in {lang!r}: choose one of {', '.join(LANGUAGES)}")
     known = {} if lang == "en" else translations(lang)
     return lambda text: known.get(text, text)
 

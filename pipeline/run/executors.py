@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from types import ModuleType
 from typing import Protocol, TypeVar
 
 J = TypeVar("J")
@@ -121,7 +123,8 @@ class Processes:
             self._others = set(multiprocessing.active_children())
             self._pool = ProcessPoolExecutor(self.workers, _context(), _start_worker, (dict(os.environ),))
         try:
-            return self._pool.submit(_attempt, fn, job)
+            with nullcontext() if fn.__module__ == "__main__" else _without_main():
+                return self._pool.submit(_attempt, fn, job)
         except BrokenProcessPool:
             self._close()
             return self._submit(fn, job)
@@ -133,6 +136,20 @@ class Processes:
         if self._pool:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Workers start without the script of this process, which would otherwise run anew in each of them.
+
+    `multiprocessing` imports it so that they find what it defines; jobs of ours are all defined in modules.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _attempt(fn: Callable[[J], R], job: J) -> R | Failed:

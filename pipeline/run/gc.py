@@ -33,7 +33,7 @@ def collect(root: Path, *, dry_run: bool = False) -> Freed:
     StoreError where there is no store.
     """
     if not (root / "store").is_dir():
-        raise StoreError(f"{root}: no store here; `gristmill gc` wants the folder that builds were given with --root")
+        raise StoreError(f"{root}: no store here; give the folder that builds were given: --root DIR")
     with Store(root).locked():
         needed = set(_needed(root))
         censuses = any(root.glob("*.census"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.run.exchange import PARTITION_BYTES, TIMES
 from pipeline.run.executors import Executor, Processes, Serial
 
 Engine = Literal["processes", "ray"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,29 @@ class Options:
         if self.engine == "ray":
             return Ray(self.workers)
         return Processes(self.workers) if self.workers > 1 else nullcontext(Serial())
+
+
+def run_options(
+    base: Path,
+    *,
+    root: str | Path = "build",
+    workers: int | None = None,
+    batch_rows: int = 256,
+    memory: int | None = None,
+    data: Sequence[str | Path] = (),
+    offline: bool = False,
+    device: Device = "auto",
+    engine: Engine = "processes",
+    replace: bool = False,
+) -> Options:
+    """Options for a recipe whose project is in the folder `base`; GristmillError where this machine has no such device.
+
+    `workers` None is one a core; `data` are further folders that the recipe's paths may lie in.
+    """
+    if device == "cuda":
+        from pipeline.kernels import pack
+
+        pack.find("cuda")
+    place = Place(base=base.resolve(), data=tuple(map(Path, data)), offline=offline, device=device)
+    where = Path(root).resolve() if engine == "ray" else Path(root)
+    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine, replace)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.core.asset import Place
 from pipeline.core.document import Document, parse_yaml, read_yaml
 from pipeline.core.errors import GristmillError, Problem, RecipeError
 from pipeline.core.manifest import digest
@@ -84,6 +85,24 @@ class Recipe:
     data: dict[str, Any]
     base: Path
     overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        set: Mapping[str, Any] | Sequence[str] = (),
+        data: Sequence[str | Path] = (),
+        offline: bool = False,
+    ) -> Recipe:
+        """Read and check a recipe; RecipeError carries every problem.
+
+        `set` changes values, `{"stages.gopher.min_words": 20}` or as `--set` has them; `data` are further folders that
+        the files it names may lie in; models that it names are not downloaded if `offline`.
+        """
+        changes = [f"{key}={json.dumps(value)}" for key, value in set.items()] if isinstance(set, Mapping) else set
+        with Place(base=project_folder(Path(path)), data=tuple(map(Path, data)), offline=offline).active():
+            return load_recipe(Path(path), changes)
 
     @property
     def name(self) -> str:

@@ -38,6 +38,24 @@ def reference(words: Sequence[str] = ()) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def listed(words: Sequence[str] = ()) -> dict[str, Any]:
+    """The same for programs: by word what a stage is, reads, writes and says, and the JSON Schema of its fields."""
+    return {
+        word: {
+            "room": room_of(stage),
+            "kind": kind_of(stage),
+            "version": stage.version,
+            "about": inspect.cleandoc(stage.__doc__ or ""),
+            "reads": stage.reads,
+            "writes": {name: str(dtype) for name, dtype in stage.writes.items()},
+            "reasons": stage.reasons,
+            "fields": stage.model_json_schema().get("properties", {}),
+        }
+        for word, stage in stages().items()
+        if not words or word in words
+    }
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema of a recipe, for editors."""
     definitions: dict[str, Any] = {}

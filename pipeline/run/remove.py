@@ -7,6 +7,7 @@ may not be kept at all.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.backends.tokenizer import FILE, load
-from pipeline.core.errors import GristmillError, StoreError
+from pipeline.core.errors import GristmillError, StoreError, UsageError
 from pipeline.core.manifest import (
     REMOVED,
     REMOVED_LEDGER,
@@ -63,12 +64,15 @@ def remove(corpus: Path, wanted: Sequence[str], reason: str, date: str) -> tuple
 
     GristmillError names what is not in the corpus.
     """
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", date):
+        raise UsageError(f"--date {date}: write it as 2026-11-24")
     with Store(corpus.resolve().parent).locked():
         manifest, before = read_manifest(corpus), tombstones(corpus)
         gone = {stone.id for stone in before.tombstones} if before else set()
         found = _Finding.of(corpus, manifest, set(wanted))
         if missing := sorted(set(wanted) - found.matched - gone):
-            raise GristmillError(f"{corpus}: no document has the id or URL {', '.join(map(repr, missing[:5]))}")
+            known = f"; what was removed before is known by its id alone: {corpus / TOMBSTONES}" if gone else ""
+            raise GristmillError(f"{corpus}: no document has the id or URL {', '.join(map(repr, missing[:5]))}{known}")
         new = tuple(Tombstone(id=name, reason=reason, date=date) for name in sorted(found.ids))
         if new:
             stones = (*(before.tombstones if before else ()), *new)

@@ -183,7 +183,7 @@ def _nothing(name: str) -> SourceError:
     folder = (current().base / name).parent
     while not folder.is_dir() or any(sign in str(folder) for sign in "*[?"):
         folder = folder.parent
-    there = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    there = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir() if entry.name[0] != ".")
     near = difflib.get_close_matches(Path(name).name, there, n=3, cutoff=0.4) or there[:3]
     holds = f"nearest there: {', '.join(near)}" if near else "the folder is empty"
     return SourceError(name, f"no file matches in {folder}; {holds}")

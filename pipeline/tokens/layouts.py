@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.backends.tokenizer import CONFIG, FILE, load
 from pipeline.core.asset import sha256_file
-from pipeline.core.errors import GristmillError, MissingBackend, StoreError
+from pipeline.core.errors import GristmillError, MissingBackend, StoreError, UsageError
 from pipeline.core.manifest import Manifest, read_manifest
 from pipeline.core.packed import LAYOUT_FILE, Layout, LayoutFile, LayoutSheet, token_facts
 from pipeline.core.shards import ShardWriter, read_batches, read_schema, read_table, whole, write_text
@@ -48,7 +48,7 @@ def export(corpus: Path, layout: Layout, out: Path, shuffle: int | None = None) 
     manifest = read_manifest(corpus)
     splits = _splits(corpus, manifest)
     if out.exists() and any(out.iterdir()):
-        raise GristmillError(f"{out}: not empty; name a new folder with --out")
+        raise UsageError(f"{out}: not empty; name a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     encoder = load(corpus / "tokenizer" / FILE)
     schema = read_schema(splits["train" if "train" in splits else next(iter(splits))][0])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.tokenizer import CONFIG, FILE
-from pipeline.core.errors import GristmillError, StoreError
+from pipeline.core.errors import GristmillError, StoreError, UsageError
 from pipeline.core.shards import write_text
 from pipeline.train import names
 from pipeline.train.checkpoint import CLASSIFIER, TOKENIZER, Sheet, load_model, write_tensors
@@ -31,7 +31,7 @@ def export(folder: Path, out: Path) -> None:
     GristmillError where that is not empty, or the model is quantised.
     """
     if out.exists() and any(out.iterdir()):
-        raise GristmillError(f"{out}: not empty; name a new folder with --out")
+        raise UsageError(f"{out}: not empty; name a new folder with --out")
     if (folder / CLASSIFIER).exists():
         from pipeline.train.finetune import load_classifier
 

@@ -17,7 +17,7 @@ from torch import distributed, nn
 
 from pipeline import __version__
 from pipeline.backends.tokenizer import FILE, load
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, UsageError
 from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.checkpoint import Sheet, State, restore, save, save_model
 from pipeline.train.curve import Curve, Point
@@ -95,7 +95,7 @@ class _Run:
         self.out = out if rank_of() == 0 else None
         self.sheet = Sheet(gristmill=__version__, corpus=rows.sheet.corpus, shape=shape, settings=settings)
         if settings.pairs and shape.kind != "bert":
-            raise GristmillError(f"--pairs: a {shape.kind} does not learn from pairs; a bert does")
+            raise UsageError(f"--pairs: a {shape.kind} does not learn from pairs; a bert does")
         self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
         self.is_sharded = machine.shard and self.ranks > 1
         if settings.batch % self.ranks or len(rows) < self.ranks:

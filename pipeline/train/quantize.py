@@ -13,7 +13,7 @@ import torch
 from pydantic_core import to_json
 from torch import Tensor, nn
 
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, UsageError
 from pipeline.core.manifest import Record
 from pipeline.core.shards import write_text
 from pipeline.train.checkpoint import TOKENIZER, read_sheet, save_model
@@ -132,7 +132,7 @@ def store(
     if bits not in BOUNDS or sheet.bits:
         raise GristmillError(f"{folder}: weights of {sheet.bits or 32} bits can become 8 or 4, not {bits}")
     if out.exists() and any(out.iterdir()):
-        raise GristmillError(f"{out}: not empty; name a new folder with --out")
+        raise UsageError(f"{out}: not empty; name a new folder with --out")
     bound = BOUNDS[bits] if bound is None else bound
     found = measured(model, encoder, held_out, bits)
     for loss in found:

@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import UsageError
 
 Kind = Literal["gpt", "bert", "t5"]
 
@@ -124,9 +124,9 @@ class Shape(BaseModel):
 def named_shape(kind: str, size: str, tokens: int, end: int, length: int) -> Shape:
     """The shape of a kind and size; GristmillError lists what there is."""
     if kind not in EXTRA_TOKENS:
-        raise GristmillError(f"--model {kind}: choose one of {', '.join(EXTRA_TOKENS)}")
+        raise UsageError(f"--model {kind}: choose one of {', '.join(EXTRA_TOKENS)}")
     if size not in SIZES:
-        raise GristmillError(f"--size {size}: choose one of {', '.join(SIZES)}")
+        raise UsageError(f"--size {size}: choose one of {', '.join(SIZES)}")
     layers, width, heads = SIZES[size]
     # Two matrices of 4 d, or three of 8/3 d: as many parameters.
     hidden = 4 * width if kind == "bert" else -(-8 * width // 3 // 64) * 64

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pipeline import __version__
 from pipeline.backends.tokenizer import FILE
 from pipeline.core.chance import draws
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, UsageError
 from pipeline.core.manifest import digest
 from pipeline.core.shards import write_table, write_text
 from pipeline.core.validation import (
@@ -114,7 +114,7 @@ def _checked(
 ) -> list[tuple[Outside, HeldOut, int]]:
     """The excerpts of each set that overlap no arm, and how many did."""
     if all(one.in_domain for one in held_out):
-        raise GristmillError("no texts from outside: name some with --held-out FILE.jsonl or a built corpus")
+        raise UsageError("no texts from outside: name some with --held-out FILE.jsonl or a built corpus")
     excerpts = [_excerpts(one.texts, contest) for one in held_out]
     texts = [text for one in excerpts for text in one.documents["text"].to_pylist()]
     learnt = (batch for arm in arms for batch in arm.documents(without))

@@ -35,10 +35,10 @@ def test_a_benchmark_is_tested_without_the_text(corpus: Path, tmp_path: Path) ->
     for name in (contamination.NAME, contamination.FILTER):
         shutil.copy(corpus / name, alone / name)
     asked = questions(tmp_path, NOT, STANDS.replace("，", " "), "Too short.", STANDS[::-1])
-    tested = json.loads(run(alone, "--against", asked, "--preset", "gsm8k", "--json"))
+    tested = json.loads(run(alone, "--benchmark", asked, "--preset", "gsm8k", "--json"))
     assert (tested["questions"], tested["long_enough"], tested["found"]) == (4, 3, ["1"])
     assert tested["about"]["false_share"] < 0.01
-    assert "1 of 4 questions stand in" in run(alone, "--against", asked, "--question", "question")
+    assert "1 of 4 questions stand in" in run(alone, "--benchmark", asked, "--question", "question")
 
 
 def test_what_is_missing_is_said(corpus: Path, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_what_is_missing_is_said(corpus: Path, tmp_path: Path) -> None:
     run(corpus)
     asked = questions(tmp_path, NOT)
     with pytest.raises(GristmillError, match="--preset"):
-        run(corpus, "--against", asked)
+        run(corpus, "--benchmark", asked)
     (corpus / contamination.FILTER).write_bytes(b"damaged")
     with pytest.raises(StoreError, match="damaged"):
         contamination.read_filter(corpus)

@@ -145,7 +145,7 @@ def test_the_card_check_names_the_figure_that_differs(saboteur: Saboteur) -> Non
 def test_an_audit_that_fails_exits_with_one(saboteur: Saboteur) -> None:
     saboteur.claim(root="0" * 64)
     result = CliRunner().invoke(app, ["audit", str(saboteur.folder), "--base", str(saboteur.project)])
-    assert result.exit_code == 1 and "FAIL" in result.output
+    assert result.exit_code == 3 and "FAIL" in result.output
 
 
 @pytest.mark.parametrize("name", ["/nowhere", "hf://", "hf://../x", "hf://a/b/c/d"])
