@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--preset", default="cpu-smoke", choices=PRESETS)
     parser.add_argument("--tiers", default="ngram,gpt")
     parser.add_argument("--tokens", type=int, help="of a run, in place of the preset's")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--few", type=int, default=50, help="half of the text is that of one document in so many")
     parser.add_argument("--experiments", nargs="+", default=["others", "itself"], choices=["others", "itself"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -54,7 +56,7 @@ def main() -> None:
         tier: replace(getattr(contest, tier), **more) if tier in given.tiers.split(",") else None
         for tier in ("ngram", "gpt")
     }
-    contest = contest.model_copy(update=tiers)
+    contest = contest.model_copy(update={**tiers, "seeds": given.seeds})
     with Processes(given.workers) as pool:
 
         def do(jobs: Iterable[Job]) -> Iterator[RunSheet]:
@@ -64,14 +66,16 @@ def main() -> None:
                 yield result
 
         found = {
-            lang: experiments(given.folder / f"{lang}.jsonl.gz", given.out / lang, contest, given.experiments, do)
+            lang: experiments(
+                given.folder / f"{lang}.jsonl.gz", given.out / lang, contest, given.experiments, do, few=given.few
+            )
             for lang in given.languages
         }
     if given.json:
         print(json.dumps(found, ensure_ascii=False))
 
 
-def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do: Do) -> dict[str, object]:
+def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do: Do, *, few: int) -> dict[str, object]:
     """The outcomes in one language, each with what was expected."""
     with gzip.open(path, "rt", encoding="utf-8") as lines_of:
         rows = [json.loads(line) for line in lines_of]
@@ -85,7 +89,7 @@ def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do
         for name, what, texts in (
             (CURATED, "the texts as they are", clean),
             ("junk", "half of the documents are junk", half_junk(clean)),
-            ("repeated", "half of the text is that of a fiftieth of the documents", half_repeated(clean)),
+            ("repeated", f"half of the text is that of a {few}th of the documents", half_repeated(clean, few)),
         )
     )
     found: dict[str, object] = {}
@@ -186,11 +190,11 @@ def lines(text: str, chance: random.Random) -> str:
 JUNK = (salad, noise, lines)
 
 
-def half_repeated(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Half of the text from all documents, the other from a fiftieth of them, again and again under new ids."""
+def half_repeated(rows: list[dict[str, str]], one_in: int) -> list[dict[str, str]]:
+    """Half of the text from all documents, the other from few of them, again and again under new ids."""
     chance = random.Random(0)
     order = chance.sample(rows, len(rows))
-    few = order[: max(1, len(rows) // 50)]
+    few = order[: max(1, len(rows) // one_in)]
     half, size = sum(len(row["text"]) for row in rows) // 2, 0
     again: list[dict[str, str]] = []
     while size < half:

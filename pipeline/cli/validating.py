@@ -61,7 +61,7 @@ def validate(
         _held_out(corpus, held_out or []),
         _contest(preset, seeds, tiers, min_effect),
         corpus.resolve().parent / f"{corpus.resolve().name}.validation",
-        lambda jobs: _done(jobs, workers, engine),
+        lambda jobs: _done(jobs, workers, engine, gpus=int(device == "cuda")),
         corpus=read_manifest(corpus).digest,
         device=device,
         drop_overlap=drop_overlap,
@@ -133,7 +133,7 @@ def _contest(preset: str, seeds: int | None, tiers: str, min_effect: float | Non
     return PRESETS[preset].model_copy(update=changes)
 
 
-def _done(jobs: Iterable[Job], workers: int | None, engine: EngineName) -> Iterator[RunSheet]:
+def _done(jobs: Iterable[Job], workers: int | None, engine: EngineName, *, gpus: int) -> Iterator[RunSheet]:
     """Every run's result; what failed is told at the end, with the first error."""
     import os
 
@@ -148,7 +148,7 @@ def _done(jobs: Iterable[Job], workers: int | None, engine: EngineName) -> Itera
     failures: dict[str, Exception] = {}
     options = Options(workers=workers or os.cpu_count() or 1, engine=engine)
     with options.executor() as executor:
-        for job, result in track(executor.map(run, listed), "validating", len(listed)):
+        for job, result in track(executor.map(run, listed, gpus=gpus), "validating", len(listed)):
             if isinstance(result, Failed):
                 failures[job.name] = result.error
             else:

@@ -74,13 +74,14 @@ class Comparison(Record):
 
     `low` and `high` bound the difference (95 %, Welch over seeds), `adjusted` is the p-value after Holm over arms.
     `detectable` is the smallest difference that these seeds find four times in five; `seeds_needed` how many would
-    decide this one, None where it is too small to matter.
+    decide this one, with `tokens` each; None where it is too small to matter.
     """
 
     against: str
     tier: Tier
     rate: float
     seeds: int
+    tokens: int
     difference: float
     low: float
     high: float
@@ -186,11 +187,12 @@ def _outcome(rows: Sequence[Comparison], signs: Sequence[int], min_effect: float
     if min(signs) < 0 < max(signs):
         return "inconclusive", "the order flips between tiers or learning rates"
     open_ones = [one for one, sign in zip(rows, signs, strict=True) if not sign]
-    needed = [one.seeds_needed for one in open_ones]
-    if None in needed:
+    needed = [(one.seeds_needed, one.seeds_needed * one.tokens) for one in open_ones if one.seeds_needed is not None]
+    if len(needed) < len(open_ones):
         seen = max(one.detectable for one in open_ones)
         return "inconclusive", f"no difference that matters was seen; one of {seen:.3f} would have been, at these seeds"
-    return "inconclusive", f"too few seeds: about {max(n for n in needed if n is not None)} for each arm would decide"
+    seeds, tokens = (max(column) for column in zip(*needed, strict=True))
+    return "inconclusive", f"too few seeds: about {seeds} for each arm would decide, up to {tokens:,} tokens in a tier"
 
 
 def _sign(one: Comparison, min_effect: float) -> int:
@@ -221,6 +223,7 @@ def _compared(
         tier=own[0].tier,
         rate=own[0].rate,
         seeds=min(len(a), len(b)),
+        tokens=round(np.mean([run.tokens for run in own])),
         difference=difference,
         low=difference - reach,
         high=difference + reach,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,26 @@ def test_jobs_are_done_failed_or_quarantined(cluster: Any, tmp_path: Path) -> No
         results = dict(ray.map(die, range(5)))
         assert isinstance(results[3], Failed) and f"{ATTEMPTS} times" in str(results[3].error)
         assert {job: r for job, r in results.items() if job != 3} == {0: 0, 1: 1, 2: 2, 4: 4}
+
+
+def test_the_runs_of_a_validation_are_jobs_as_well(cluster: Any, tmp_path: Path) -> None:
+    from pipeline.cli.validating import _done
+    from pipeline.core.shards import write_table
+    from pipeline.core.validation import CURATED
+    from pipeline.train.arms import Arm, Shelf
+    from pipeline.train.contest import Contest, Ngram
+    from pipeline.train.held_out import HeldOut
+    from pipeline.train.validate import Outside, validate
+    from tests.train.test_validate import do, documents, prose
+
+    chance = random.Random(1)
+    own, raw = (Arm(name, name, (Shelf(tmp_path / f"{name}.arrow"),)) for name in (CURATED, "raw"))
+    write_table(tmp_path / f"{CURATED}.arrow", documents(prose(chance, 80), "g"))
+    write_table(tmp_path / "raw.arrow", documents(prose(chance, 80, shuffled=True), "b"))
+    outside = [Outside(HeldOut("out", documents(prose(chance, 12), "o")), False)]
+    how = Contest(ngram=Ngram(4_000), vocabulary=400, seeds=2)
+    far = validate([own, raw], outside, how, tmp_path / "far", lambda jobs: _done(jobs, 2, "ray", gpus=0), corpus="c")
+    assert far == validate([own, raw], outside, how, tmp_path / "here", do, corpus="c")
 
 
 def test_a_build_that_loses_a_node_has_the_bytes_of_a_local_one(cluster: Any, tmp_path: Path) -> None:

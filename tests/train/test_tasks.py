@@ -22,6 +22,7 @@ from pipeline.train.finetune import Text, Tuning, classify, finetune, load_class
 from pipeline.train.held_out import HeldOut, of_file, score
 from pipeline.train.metrics import bleu, compare
 from pipeline.train.shapes import Kind
+from tests.test_docs import blocks
 
 TECHNOLOGY = ["chip", "code", "disk", "laptop", "network", "server", "software", "data", "cloud", "phone"]
 SPORTS = ["goal", "match", "team", "coach", "league", "ball", "referee", "stadium", "player", "race"]
@@ -196,6 +197,14 @@ def test_continuations_are_compared(trained: Callable[..., Path], tmp_path: Path
     encoder = load(folder / "tokenizer" / FILE)
     (tmp_path / "c.jsonl").write_text(json.dumps({"text": "the miller", "reference": " ground the grain"}))
     assert 0 <= continued_bleu(model, encoder, tmp_path / "c.jsonl", tokens=8) <= 100
+
+
+def test_the_example_of_the_documents_makes_labelled_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [code] = blocks("docs/train.md", "python")
+    exec(code, {})
+    found = read_texts(Path("labelled.jsonl"))
+    assert len(found) == 300 and {text.label for text in found} == {"sports", "technology"}
 
 
 def test_labelled_texts_are_read(tmp_path: Path) -> None:
