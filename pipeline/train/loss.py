@@ -1,7 +1,7 @@
 """The loss of an output embedding, chunk by chunk: all the logits of a batch are never there at once.
 
 Gradients are made where the logits are, while they are in the cache, as in Liger's fused linear cross entropy (Hsu et
-al. 2024): three matrix products and two passes over a chunk.
+al. 2024): three matrix products and one pass over a chunk.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ CHUNK = 1 << 21
 
 LEAST = 256
 """Tokens in a chunk: with fewer, adding up the gradient of the weights takes longer than the rest."""
+
+
+UNLIKELY = 1e-37
+"""Chances below it are told as this: their logarithms are not taken from the logits, which would be one more pass."""
 
 
 def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -46,10 +50,9 @@ class _HeadLoss(torch.autograd.Function):
         d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         d_bias = None if bias is None else torch.zeros_like(bias)
         for part in _chunks(len(hidden), len(weight)):
-            logs, target = _logits(hidden[part], weight, bias).log_softmax(1), targets[part, None]
-            said = logs.gather(1, target)
-            total -= said.sum()
-            grad = logs.exp_()
+            grad, target = _logits(hidden[part], weight, bias).softmax(1), targets[part, None]
+            said = grad.gather(1, target)
+            total -= said.clamp_min(UNLIKELY).log().sum()
             grad.scatter_add_(1, target, torch.full_like(said, -1.0))
             if d_bias is not None:
                 d_bias += grad.sum(0)

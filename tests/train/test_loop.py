@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pipeline.core.errors import GristmillError, StoreError
+from pipeline.train.batches import Maker, Piece
 from pipeline.train.checkpoint import load_model
 from pipeline.train.curve import CURVE, plot, read_curve
 from pipeline.train.dataset import Rows
@@ -111,7 +112,12 @@ def learn_together(folder: Path) -> None:
         (folder / "again" / "model.safetensors").unlink()
     distributed.barrier()
     machine = MACHINE.model_copy(update={"rows": 2, "shard": True, "save_every": 2})
-    fit(tiny(), rows, TOGETHER, machine, out=folder / "again", resume=True)
+    ended = fit(tiny(), rows, TOGETHER, machine, out=folder / "again", resume=True)
+    batch = Maker(tiny()).next_tokens([Piece(row["input_ids"], row["segment_ids"]) for row in (rows[0], rows[5])])
+    for _ in range(2):
+        split, _ = ended.model.judge(batch)
+    if distributed.get_rank() == 0:
+        torch.testing.assert_close(split, load_model(folder / "again")[0].judge(batch)[0])
 
 
 @pytest.mark.slow
