@@ -77,20 +77,22 @@ def as_grid(rows: tuple[FunnelRow, ...], published: Mapping[str, Mapping[str, An
 
 
 def as_table(manifest: Manifest) -> Table:
-    """The funnel for a terminal, with the most frequent reasons."""
+    """The funnel for a terminal of 80 columns, with the most frequent reasons; what is kept the next stage reads."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table("stage", title="funnel")
-    for title in ("read", "kept", "dropped", "share", "characters kept"):
-        shown.add_column(title, justify="right")
-    shown.add_column("reasons")
+    shown = Table("stage", title="funnel", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for title in ("read", "dropped", "share", "characters\nkept"):
+        shown.add_column(title, justify="right", overflow="fold")
+    shown.add_column("reasons", overflow="fold", min_width=28)
     for row in funnel(manifest):
-        named = [f"{reason} {n:,}" for reason, n in row.reasons[:_SHOWN]]
+        named = [f"{one_line(reason)} {n:,}" for reason, n in row.reasons[:_SHOWN]]
         more = [f"{len(row.reasons) - _SHOWN} more"] if len(row.reasons) > _SHOWN else []
-        numbers = (f"{row.read.documents:,}", f"{row.kept.documents:,}", f"{row.dropped:,}")
-        rest = (f"{row.share_dropped:.2%}", f"{row.kept.characters:,}", ", ".join(named + more))
-        shown.add_row(*(Text(one_line(cell)) for cell in (row.stage, *numbers, *rest)))
+        numbers = (f"{row.read.documents:,}", f"{row.dropped:,}" if row.dropped else "")
+        share = f"{row.share_dropped:.2%}" if row.dropped else ""
+        rest = (share, f"{row.kept.characters:,}", "\n".join(named + more))
+        shown.add_row(*map(Text, (one_line(row.stage), *numbers, *rest)))
     return shown
 
 

@@ -213,9 +213,8 @@ def described(fate: Fate) -> list[str]:
     """A fate in a few lines, harmless for a terminal: id, what happened, what the document is, its text."""
     document = fate.document
     facts = {"url": document.url, "lang": document.lang, "source": document.source, "licence": document.license}
-    named = [
-        f"{name} {one_line(str(value))}" for name, value in (facts | document.measures).items() if value is not None
-    ]
+    told = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in document.measures.items()}
+    named = [f"{name} {one_line(str(value))}" for name, value in (facts | told).items() if value is not None]
     return [one_line(document.id), f"  {one_line(fate.sentence)}", f"  {' · '.join(named)}", f"  {document.snippet}"]
 
 

@@ -35,7 +35,7 @@ def tokens(evidence: Evidence) -> Outcome:
     problems += [f"{name} is a document and in no row" for name in unpacked["id"].head(2)]
     problems += [f"{name} is in a row and no document" for name in strange["id"].head(2)]
     for name, n in sorted(packed.facts.items()):
-        if manifest.facts.get(name) != n:
+        if manifest.facts.get(name, 0) != n:
             problems.append(f"{name}: {n:,}, the manifest says {manifest.facts.get(name, 0):,}")
     if not problems:
         problems += list(_groups(evidence, by_document.join(documents, on="id")))
