@@ -78,7 +78,7 @@ def test_a_build_shows_its_funnel_and_says_where_things_are(tmp_path: Path) -> N
 def test_overrides_and_limits_build_beside_the_corpus(corpus: Path) -> None:
     recipe = corpus.parents[1] / "recipes" / "small.yaml"
     result = run("build", recipe, "--root", corpus.parent, "--workers", 1, "--limit", 30, "--set", "pack.length=64")
-    assert re.search(r"small~[0-9a-f]{8}", result.output)
+    assert re.search(rf"gristmill diff {corpus} \S+/small~[0-9a-f]{{8}}", result.output)
     manifest = json.loads(next(corpus.parent.glob("small~*/manifest.json")).read_text())
     read = {c["stage"]: c["read"]["documents"] for c in manifest["sweeps"][0]["stages"]}
     assert read["read:good"] == 30 and read["read:web"] == 30

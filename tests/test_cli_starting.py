@@ -164,6 +164,14 @@ def test_exit_codes(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert ended(monkeypatch, "audit", corpus, "--base", ".") == 3
 
 
+def test_a_corpus_of_nothing_says_so_and_a_changed_one_how_to_compare(project: Path) -> None:
+    build = ("build", "recipes/small.yaml", "--workers", 1)
+    assert "gristmill peek" not in run(*build).output
+    said = run(*build, "--set", "stages.length.min_characters=99999").output
+    assert "No document was kept; this shows why: gristmill peek build/small~" in said
+    assert "gristmill diff build/small build/small~" in said
+
+
 def test_what_was_meant_is_named(project: Path) -> None:
     projects.build(project / "recipes" / "small.yaml", project / "build")
     for words, hint in {

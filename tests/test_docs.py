@@ -14,6 +14,7 @@ from pathlib import Path
 import datasets
 import pyarrow as pa
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from pipeline.cli import app
@@ -61,6 +62,20 @@ def test_every_script_and_file_that_the_documents_name_exists() -> None:
             assert "://" in link or (document.parent / link).exists(), f"{document} links to {link}"
         for script in re.findall(r"\bscripts/[\w/]+\.(?:sh|py)\b", text):
             assert (ROOT / script).exists(), f"{document} names {script}"
+
+
+def test_every_command_and_option_that_the_documents_name_exists() -> None:
+    commands = typer.main.get_group(app).commands
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "scripts" / "quickstart.sh"):
+        text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+        typed = re.findall(r"`gristmill ([^`\n]*)`", text)
+        typed += [line.partition(" #")[0] for line in re.findall(r"(?m)^[ $]*(?:\S*/)?gristmill (.*)$", text)]
+        for word, *rest in (line.split() for line in typed if re.match("[a-z]", line)):
+            name = word.strip(",.…")
+            assert name in commands or name.endswith(("-", "COMMAND")), f"{document.name}: gristmill {word}"
+            known = {o for p in commands[name].params for o in (*p.opts, *p.secondary_opts)} if name in commands else {}
+            for option in (part.partition("=")[0] for part in rest if re.match("--[a-z]", part)):
+                assert option in {*known, "--help"}, f"{document.name}: gristmill {name} {option}"
 
 
 def test_the_readmes_have_the_same_parts_commands_links_and_figures() -> None:

@@ -95,6 +95,11 @@ def build(
         console.print(f"note: {warning.stage} {warning.message}", highlight=False, markup=False)
     done = "Nothing to do: everything was built before." if not built.worked else "Done."
     console.print(f"{done} The corpus is in {built.folder}; its card is {built.folder / 'README.md'}", soft_wrap=True)
+    if not built.manifest.documents:
+        console.print(f"No document was kept; this shows why: gristmill peek {built.folder}", soft_wrap=True)
+    unchanged = root / plan.recipe.header.recipe
+    if plan.recipe.overrides and (unchanged / "manifest.json").exists():
+        console.print(f"What is other in it: gristmill diff {unchanged} {built.folder}", soft_wrap=True)
 
 
 def plan(

@@ -160,10 +160,18 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """What changed between two builds or releases, and why: recipe, inputs, versions, and documents."""
+    import sys
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     from pipeline.core.shards import write_text
     from pipeline.report import diff as comparing
 
     found = comparing.diff(old, new)
     if out:
         write_text(out, comparing.as_markdown(found))
-    show(found, comparing.as_markdown(found), as_json=as_json)
+    if sys.stdout.isatty() and not as_json:
+        Console().print(Markdown(comparing.as_markdown(found)))
+    else:
+        show(found, comparing.as_markdown(found), as_json=as_json)
