@@ -9,5 +9,6 @@ if .venv/bin/python -c 'import torch' 2>/dev/null; then
     .venv/bin/gristmill build recipes/quickstart-outside.yaml --offline --json > build/quickstart-outside.json
     .venv/bin/gristmill validate build/quickstart --held-out build/quickstart-outside --drop-overlap
 fi
-echo "Look around:          .venv/bin/gristmill peek build/quickstart   and   .venv/bin/gristmill --help"
+echo "Look around:          .venv/bin/gristmill report build/quickstart   (a page for the browser)"
+echo "                      .venv/bin/gristmill peek build/quickstart   and   .venv/bin/gristmill --help"
 echo "A corpus of your own: .venv/bin/gristmill new"

@@ -16,6 +16,7 @@ from pipeline.cli import (
     models,
     recipes,
     releases,
+    reporting,
     scorers,
     starting,
     trained,
@@ -39,7 +40,7 @@ app = typer.Typer(
 COMMANDS = {
     "Begin": (starting.new, starting.recipes, about.stages, about.schema, about.doctor),
     "Build a corpus": (recipes.plan, recipes.census, recipes.limits, recipes.lsh, recipes.build),
-    "Look into it": (corpora.peek, corpora.explain, contents.measures, contents.contamination),
+    "Look into it": (reporting.report, corpora.peek, corpora.explain, contents.measures, contents.contamination),
     "Is it true, is it good": (cards.card, cards.audit, validating.validate),
     "Keep it": (releases.diff, corpora.remove, corpora.gc),
     "Hand it on": (releases.export, releases.rehearse, releases.publish, releases.prove, releases.verify),

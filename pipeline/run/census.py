@@ -93,7 +93,7 @@ def judged(asked: Sequence[Named], found: Mapping[str, pa.Table]) -> tuple[tuple
         for judgement in named.stage.rules(
             {name: _one(found[named.label][name]) for name in found[named.label].column_names}
         ):
-            rule = _rule(named, judgement)
+            rule = rule_of(named, judgement)
             rules.append(rule)
             columns[f"{rule.name}.dropped"] = judgement.dropped
             columns[f"{rule.name}.value"], columns[f"{rule.name}.limit"] = judgement.value, judgement.limit
@@ -173,7 +173,8 @@ def _run(executor: Executor, fn: Callable[[J], R], jobs: Sequence[J]) -> Iterato
         yield result
 
 
-def _rule(named: Named, judgement: Judgement) -> Rule:
+def rule_of(named: Named, judgement: Judgement) -> Rule:
+    """What a census says of a rule besides its judgements."""
     field = type(named.stage).model_fields.get(judgement.field or "")
     kinds = parts_of(field.annotation) if field else []
     return Rule(

@@ -124,6 +124,16 @@ class Harmful(Local):
                 found += [Met(*place, number) for place in places if not words.langs or langs[place[0]] in words.langs]
         return sorted(found)
 
+    def masked(self, batch: pa.RecordBatch) -> pa.LargeStringArray:
+        """The texts with `<LISTED>` in place of every listed word."""
+        texts = batch.column("text").to_pylist()
+        encoded: dict[int, bytes] = {}
+        for met in reversed(self.met(batch.column("text"), batch.column("lang").to_pylist())):
+            had = encoded.get(met.row) or texts[met.row].encode()
+            encoded[met.row] = had[: met.start] + b"<LISTED>" + had[met.stop :]
+        masked = [encoded[row].decode() if row in encoded else text for row, text in enumerate(texts)]
+        return pa.array(masked, pa.large_string())
+
     def trials(self) -> tuple[Trial, ...]:
         """Words of each list in sentences, in capitals and beside marks; and as parts of longer words."""
         results = []

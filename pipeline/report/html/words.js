@@ -1,0 +1,62 @@
+// Every sentence of the page in its languages, and numbers as these write them.
+
+export const LANGUAGES = ["en", "zh"];
+const spoken = { lang: "en", card: {} };
+
+export function speak(lang, card) {
+  spoken.lang = LANGUAGES.includes(lang) ? lang : "en";
+  spoken.card = card ?? spoken.card;
+  document.documentElement.lang = spoken.lang;
+}
+
+export function language() {
+  return spoken.lang;
+}
+
+/** The string of this key, `{names}` in it replaced. */
+export function say(key, values = {}) {
+  const text = STRINGS[key]?.[LANGUAGES.indexOf(spoken.lang)] ?? STRINGS[key]?.[0] ?? key;
+  return filled(text, values);
+}
+
+/** A sentence of the card, whose English is its key. */
+export function sayCard(text, values) {
+  const found = spoken.lang === "zh" ? (spoken.card[text] ?? text) : text;
+  return values ? filled(found, values) : found;
+}
+
+/** A reason of the ledger for people. */
+export function sayReason(reason) {
+  return STRINGS[`reason.${reason}`]?.[LANGUAGES.indexOf(spoken.lang)] ?? reason.replaceAll("_", " ");
+}
+
+export function count(n) {
+  return n.toLocaleString(spoken.lang);
+}
+
+export function share(part, digits = 1) {
+  if (!Number.isFinite(part)) return "–";
+  const text = (part * 100).toLocaleString(spoken.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${text}%`;
+}
+
+/** A measure: four digits that matter, whole numbers whole. */
+export function measure(value) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  return value.toLocaleString(spoken.lang, { maximumSignificantDigits: Number.isInteger(value) ? 12 : 4 });
+}
+
+/** How many of 1,000: 1.2 k, 3.4 M; for narrow places. */
+export function brief(n) {
+  return n.toLocaleString(spoken.lang, { notation: "compact", maximumFractionDigits: 1 });
+}
+
+function filled(text, values) {
+  // As Python formats the card: {n:,} counts, {share:.2%} shares.
+  return text.replace(/\{(\w+)(?::([^}]*))?\}/g, (whole, name, form) => {
+    const value = values[name];
+    if (value === undefined) return whole;
+    if (form?.endsWith("%")) return share(value, Number(form.match(/\.(\d)/)?.[1] ?? 1));
+    return typeof value === "number" ? measure(value) : String(value);
+  });
+}
