@@ -78,6 +78,16 @@ class Browser:
         given = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._devtools("Emulation.setDeviceMetricsOverride", given)
 
+    def meter(self) -> None:
+        """Count the processor time of the next page's main thread."""
+        self._devtools("Performance.disable", {})
+        self._devtools("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def metered(self) -> float:
+        """Its seconds of processor time so far."""
+        metrics = self._devtools("Performance.getMetrics", {})["metrics"]
+        return float(next(one["value"] for one in metrics if one["name"] == "ThreadTime"))
+
     def shot(self, path: Path) -> None:
         """A picture of what is in sight."""
         path.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))
@@ -101,8 +111,8 @@ class Browser:
         found: str = self._ask("POST", "/element", {"using": "css selector", "value": css})[_ELEMENT]
         return found
 
-    def _devtools(self, command: str, params: dict[str, Any]) -> None:
-        self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+    def _devtools(self, command: str, params: dict[str, Any]) -> Any:
+        return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

@@ -59,6 +59,7 @@ BENCHES = (
         "times the memory, at documents times",
         ("build/quickstart",),
     ),
+    Bench("report", "A report of 100,000 documents, written and opened in a browser"),
     Bench("train", "A step of training"),
     Bench("gpu_pack", "Tokenize and pack on a GPU, on paper"),
 )

@@ -116,16 +116,20 @@ export function fillDocuments(facts) {
   });
   panel.addEventListener("keydown", (event) => event.key === "Escape" && view.focus());
   let wait = 0;
+  function searched() {
+    clearTimeout(wait);
+    if (filter.text === search.value) return;
+    filter.text = search.value;
+    refresh();
+  }
   search.addEventListener("input", () => {
     clearTimeout(wait);
-    wait = setTimeout(() => {
-      filter.text = search.value;
-      refresh();
-    }, 120);
+    wait = setTimeout(searched, 120);
   });
   search.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "Enter") {
       event.preventDefault();
+      searched();
       view.focus();
       choose(0);
     }

@@ -21,10 +21,11 @@ function draw(holder, facts, pick) {
   const stages = facts.funnel.stages.filter((stage) => stage.source == null || stage.reasons.length);
   const total = sources.reduce((sum, source) => sum + source.read, 0) || 1;
   const narrow = width < 640;
-  const x = narrow ? 92 : 170;
-  const band = narrow ? Math.min(110, width * 0.28) : Math.min(230, width * 0.26);
+  const x = narrow ? 76 : 170;
+  const band = narrow ? Math.min(84, width * 0.24) : Math.min(230, width * 0.26);
   const scale = band / total;
-  const out = x + band + (narrow ? 22 : 70);
+  const out = x + band + (narrow ? 14 : 70);
+  const enter = x - (narrow ? 8 : 56);
   const figures = 14 + 7.5 * Math.max(0, ...stages.flatMap((stage) => stage.reasons.map(([, n]) => count(n).length)));
   const picture = svg("svg", { width, role: "group", "aria-label": say("funnel") });
 
@@ -38,11 +39,11 @@ function draw(holder, facts, pick) {
   }
   const top = y + 6;
   for (const { source, y: at, thick } of tops) {
-    const path = turnIn(x - (narrow ? 26 : 56), at, thick, right - thick, right, top);
+    const path = turnIn(enter, at, thick, right - thick, right, top);
     const label = `${source.source}: ${count(source.read)}`;
     const group = svg("g", { class: "flow source" }, svg("path", { d: path }), svg("title", {}, label));
-    group.append(caption(x - (narrow ? 32 : 62), at + Math.max(thick / 2 - 8, 4), source.source, "label end"));
-    group.append(caption(x - (narrow ? 32 : 62), at + Math.max(thick / 2 + 9, 21), count(source.read), "figure end"));
+    group.append(caption(enter - 6, at + Math.max(thick / 2 - 8, 4), source.source, "label end"));
+    group.append(caption(enter - 6, at + Math.max(thick / 2 + 9, 21), count(source.read), "figure end"));
     pressable(group, label, () => pick({ source: source.source }));
     picture.append(group);
     right -= thick;

@@ -6,6 +6,7 @@ import { count, measure, say, sayReason, share } from "./words.js";
 
 const BINS = 60;
 const STEPS = 400;
+const QUANTILE_OF = 5000;
 
 /**
  * What the limits say of every document of the sample. A document that another reason dropped (a duplicate, a
@@ -203,19 +204,21 @@ function sampleOf(trial, at, lang, scaled) {
   const one = facts.limits[at];
   const measured = facts.measured[one.measure];
   const { lang: langs, sampled } = facts.data;
-  const values = [];
+  const limits = Float64Array.from(one.limits, (limit) => (limit == null || (scaled && limit === 0) ? NaN : limit));
+  const values = new Float32Array(trial.n);
+  let n = 0;
   for (let row = 0; row < trial.n; row++) {
-    const limit = one.limits[langs[row]];
-    if (!sampled[row] || limit == null || Number.isNaN(measured[row]) || (lang != null && langs[row] !== lang)) continue;
-    if (scaled && limit === 0) continue;
-    values.push(scaled ? measured[row] / limit : measured[row]);
+    const limit = limits[langs[row]];
+    if (!sampled[row] || limit !== limit || measured[row] !== measured[row] || (lang != null && langs[row] !== lang)) continue;
+    values[n++] = scaled ? measured[row] / limit : measured[row];
   }
-  return Float32Array.from(values);
+  return values.subarray(0, n);
 }
 
 /** What a slider spans: nearly all measures, and the limits on both sides. */
 function range(values, present, now) {
-  const sorted = values.slice().sort();
+  const stride = Math.ceil(values.length / QUANTILE_OF);
+  const sorted = values.filter((_, at) => at % stride === 0).sort();
   const at = (quantile) => sorted[Math.floor(quantile * (sorted.length - 1))];
   const low = Math.min(at(0.005), present, now);
   const high = Math.max(Math.min(at(0.99), present * 4 || Infinity), present * 1.5, now, low + 1e-6);

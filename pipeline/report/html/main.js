@@ -65,10 +65,10 @@ function setTheme(theme) {
 /** What needs the columns and the texts, as far as these are there. */
 function fill() {
   if (!facts.data) return;
-  fillLimits(facts, pick);
   fillContent(facts, pick);
   page.querySelectorAll(".rules div").forEach((box) => box.dispatchEvent(new Event("gristmill:columns")));
   if (facts.texts) go = fillDocuments(facts);
+  return new Promise((done) => setTimeout(() => done(fillLimits(facts, pick))));
 }
 
 const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -93,7 +93,9 @@ async function start() {
     facts.all = [ids, urls, texts].map((lines) => lines.split("\0"));
     [facts.ids, facts.urls, facts.texts] = facts.all;
   }
-  fill();
+  const limits = fill();
+  mark("documents");
+  await limits;
   mark("all");
 }
 

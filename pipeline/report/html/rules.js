@@ -3,6 +3,8 @@
 import { el, fold, name, section } from "./dom.js";
 import { count, language, measure, say, sayReason, share } from "./words.js";
 
+const languages = new Map();
+
 export function rulesSection(facts, pick) {
   const dropping = facts.funnel.stages
     .flatMap((stage) => stage.reasons.map(([reason, n]) => ({ stage: stage.stage, reason, n, read: stage.read })))
@@ -88,6 +90,12 @@ export function markedText(long, reason) {
 
 export function languageName(code) {
   if (!code) return say("none");
+  const key = `${language()} ${code}`;
+  if (!languages.has(key)) languages.set(key, spelledOut(code));
+  return languages.get(key);
+}
+
+function spelledOut(code) {
   try {
     return new Intl.DisplayNames([language()], { type: "language" }).of(code) ?? code;
   } catch {

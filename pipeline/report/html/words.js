@@ -2,6 +2,7 @@
 
 export const LANGUAGES = ["en", "zh"];
 const spoken = { lang: "en", card: {} };
+const formats = new Map();
 
 export function speak(lang, card) {
   spoken.lang = LANGUAGES.includes(lang) ? lang : "en";
@@ -31,24 +32,30 @@ export function sayReason(reason) {
 }
 
 export function count(n) {
-  return n.toLocaleString(spoken.lang);
+  return written(n, {});
 }
 
 export function share(part, digits = 1) {
   if (!Number.isFinite(part)) return "–";
-  const text = (part * 100).toLocaleString(spoken.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  return `${text}%`;
+  return `${written(part * 100, { minimumFractionDigits: digits, maximumFractionDigits: digits })}%`;
 }
 
 /** A measure: four digits that matter, whole numbers whole. */
 export function measure(value) {
   if (value == null || !Number.isFinite(value)) return "–";
-  return value.toLocaleString(spoken.lang, { maximumSignificantDigits: Number.isInteger(value) ? 12 : 4 });
+  return written(value, { maximumSignificantDigits: Number.isInteger(value) ? 12 : 4 });
 }
 
 /** How many of 1,000: 1.2 k, 3.4 M; for narrow places. */
 export function brief(n) {
-  return n.toLocaleString(spoken.lang, { notation: "compact", maximumFractionDigits: 1 });
+  return written(n, { notation: "compact", maximumFractionDigits: 1 });
+}
+
+/** By a formatter that is made once: making one takes longer than a thousand numbers. */
+function written(n, options) {
+  const key = `${spoken.lang} ${JSON.stringify(options)}`;
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(spoken.lang, options));
+  return formats.get(key).format(n);
 }
 
 function filled(text, values) {
