@@ -5,6 +5,7 @@ import { count, say, sayReason, share } from "./words.js";
 
 const LINE = 22;
 const SHOWN = 6;
+const THIN = 3;
 
 export function funnelSection(facts, pick) {
   const holder = el("div", { class: "picture" });
@@ -21,10 +22,10 @@ function draw(holder, facts, pick) {
   const stages = facts.funnel.stages.filter((stage) => stage.source == null || stage.reasons.length);
   const total = sources.reduce((sum, source) => sum + source.read, 0) || 1;
   const narrow = width < 640;
-  const x = narrow ? 76 : 170;
-  const band = narrow ? Math.min(84, width * 0.24) : Math.min(230, width * 0.26);
+  const x = narrow ? 76 : 190;
+  const band = narrow ? Math.min(84, width * 0.24) : Math.min(270, width * 0.28);
   const scale = band / total;
-  const out = x + band + (narrow ? 14 : 70);
+  const out = x + band + (narrow ? 14 : 110);
   const enter = x - (narrow ? 8 : 56);
   const figures = 14 + 7.5 * Math.max(0, ...stages.flatMap((stage) => stage.reasons.map(([, n]) => count(n).length)));
   const picture = svg("svg", { width, role: "group", "aria-label": say("funnel") });
@@ -41,7 +42,7 @@ function draw(holder, facts, pick) {
   for (const { source, y: at, thick } of tops) {
     const path = turnIn(enter, at, thick, right - thick, right, top);
     const label = `${source.source}: ${count(source.read)}`;
-    const group = svg("g", { class: "flow source" }, svg("path", { d: path }), svg("title", {}, label));
+    const group = svg("g", { class: "flow source" }, svg("path", { d: path, class: thick < THIN && "thin" }), svg("title", {}, label));
     group.append(caption(enter - 6, at + Math.max(thick / 2 - 8, 4), source.source, "label end"));
     group.append(caption(enter - 6, at + Math.max(thick / 2 + 9, 21), count(source.read), "figure end"));
     pressable(group, label, () => pick({ source: source.source }));
@@ -62,12 +63,13 @@ function draw(holder, facts, pick) {
     let at = y + 8;
     for (const [reason, n] of reasons) {
       const thick = Math.max(n * scale, 1);
-      const group = svg("g", { class: "flow drop" }, svg("path", { d: turnOut(edge - thick, edge, y, out, at, thick) }));
+      const group = svg("g", { class: "flow drop" }, svg("path", { d: turnOut(edge - thick, edge, y, out, at, thick), class: thick < THIN && "thin" }));
       const label = reason == null ? say("funnel.more", { n: count(stage.reasons.length - SHOWN + 1) }) : sayReason(reason);
       const full = `${stage.stage}: ${label}, ${count(n)} (${share(n / stage.read, 2)})`;
       const middle = at + Math.max(thick / 2, 8);
       group.append(svg("title", {}, full), caption(out + figures, middle, count(n), "figure end"));
       group.append(caption(out + figures + 10, middle, label, "label"));
+      if (!narrow) group.append(caption(Math.min(width - 4, out + figures + 290), middle, share(n / stage.read, 2), "figure end"));
       pressable(group, full, () => pick(reason == null ? { stage: stage.stage } : { stage: stage.stage, reason }));
       picture.append(group);
       edge -= thick;
