@@ -106,7 +106,8 @@ class Limits(Local):
             allowed = np.array([np.nan if one is None else one for one in by_lang], np.float64)[lang]
             found = measures[bound.measure]
             beyond = (found < allowed if bound.least else found > allowed) & (met < 0)
-            met[beyond], value[beyond], limit[beyond] = place, found[beyond], allowed[beyond]
+            if beyond.any():
+                met[beyond], value[beyond], limit[beyond] = place, found[beyond], allowed[beyond]
         kept = met < 0
         reason = pa.array([bound.reason for bound in self.bounds]).take(pa.array(met, mask=kept))
         return Verdict(reason=reason, value=pa.array(value, mask=kept), limit=pa.array(limit, mask=kept))

@@ -65,6 +65,8 @@ def recent(texts: Texts, langs: Sequence[str | None]) -> Columns:
         (data, offsets), (known, known_offsets) = buffers(texts), buffers(last.texts)
         same = data.ctypes.data == known.ctypes.data
         found = _compiled().words.find(data, offsets, known, known_offsets, same, rows)
+        if found and len(texts) == len(last.texts) and last.langs == langs:
+            return last.columns
         if found and [last.langs[row] for row in rows.tolist()] == langs:
             return {name: column[rows] for name, column in last.columns.items()}
     last.columns = statistics(texts, langs)
@@ -110,12 +112,16 @@ def _chunk(
             counts[row] = len(given)
             for at, (start, end) in enumerate(given, int(starts[row])):
                 token_starts[at], token_ends[at] = starts[row] + start, starts[row] + end
-    listed = tuple(sorted({lang for lang in langs if lang and core.stop_words(lang)}))
+    listed = tuple(sorted(lang for lang in set(langs) if lang and core.stop_words(lang)))
     stops, slots = characters.listed_stop_words(listed)
-    places = np.array([listed.index(lang) if lang in listed else -1 for lang in langs], np.int32)
-    compiled.counts.count(
-        points, starts, token_starts, token_ends, counts, flags, characters.lower(), stops, slots, places, table
-    )
+    place = dict(zip(listed, range(len(listed)), strict=True))
+    places = np.array([place.get(lang or "", -1) for lang in langs], np.int32)
+    line_ends = np.empty(len(points) + len(langs), np.int32)
+    compiled.lines.count(points, starts, token_starts, token_ends, counts, flags, line_ends, table)
+    compiled.repeats.count(
+        points, starts, token_starts, token_ends, counts, line_ends, flags, characters.lower(), stops, slots, places,
+        table,
+    )  # fmt: skip
 
 
 def _cut(
@@ -129,7 +135,8 @@ def _cut(
     counts: npt.NDArray[np.int64],
 ) -> None:
     compiled = _compiled()
-    modes = np.array([mode(lang) for lang in langs], np.uint8)
+    of_lang = {lang: mode(lang) for lang in set(langs)}
+    modes = np.array([of_lang[lang] for lang in langs], np.uint8)
     scripts = np.zeros(len(langs), np.uint32)
     spaced = (modes & CHINESE) == 0
     if spaced.any():
@@ -140,15 +147,14 @@ def _cut(
     for row in np.flatnonzero(marked).tolist():
         text = points[starts[row] : starts[row + 1]].tobytes().decode("utf-32-le")
         marks[starts[row] + np.array(core.boundaries(text, korean=langs[row] == "ko"), np.int64)] = 1
-    modes = modes[: len(langs)]
     if spaced.any():
         kept, units = characters.packed(characters.ABBREVIATIONS), characters.packed(characters.UNITS)
         compiled.words.cut(points, starts, modes, marks, flags, kept, units, token_starts, token_ends, counts)
     if not spaced.all():
         trie, chinese = _trie(), characters.chinese()
         compiled.chinese.cut(
-            points, starts, modes, flags, *trie, chinese.rare, chinese.start,
-            chinese.moves, _emit(), token_starts, token_ends, counts,
+            points, starts, modes, flags, *trie, chinese.rare, chinese.start, chinese.moves, token_starts, token_ends,
+            counts,
         )  # fmt: skip
 
 
@@ -166,20 +172,15 @@ def _last() -> _Last:
 @cache
 def _trie() -> tuple[npt.NDArray[Any], ...]:
     """The Chinese word list, made for looking up."""
-    made: tuple[npt.NDArray[Any], ...] = _compiled().chinese.trie(characters.chinese().weights)
+    made: tuple[npt.NDArray[Any], ...] = _compiled().chinese.trie(characters.chinese())
     return made
-
-
-@cache
-def _emit() -> npt.NDArray[np.float64]:
-    """What a character tells of the states, the four of a character side by side."""
-    return np.ascontiguousarray(characters.chinese().emit.T)
 
 
 class _Compiled(NamedTuple):
     words: Any
     chinese: Any
-    counts: Any
+    lines: Any
+    repeats: Any
 
 
 @cache
@@ -189,6 +190,6 @@ def _compiled() -> _Compiled:
     Numba keeps its cache beside the code, or where that is read-only in the user's cache folder, or in
     `NUMBA_CACHE_DIR`.
     """
-    from pipeline.kernels import textstats_chinese, textstats_counts, textstats_words
+    from pipeline.kernels import textstats_chinese, textstats_lines, textstats_repeats, textstats_words
 
-    return _Compiled(textstats_words, textstats_chinese, textstats_counts)
+    return _Compiled(textstats_words, textstats_chinese, textstats_lines, textstats_repeats)

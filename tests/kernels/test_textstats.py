@@ -102,6 +102,7 @@ def assert_equal(found, expected):
 @given(st.lists(st.tuples(TEXT, st.sampled_from(LANGS)), min_size=1, max_size=4))
 @example([("", None)])
 @example([("\n\n \n", "zh"), ("a", "en")])
+@example([("a b a a b a a b", "en"), ("C++中文AT&T的C语言abc1.5%第一行", "zh")])
 def test_the_kernel_says_what_its_twin_says(rows):
     texts, langs = array([text for text, _ in rows]), [lang for _, lang in rows]
     assert_equal(textstats.statistics(texts, langs), textstats_twin.statistics(texts, langs))
@@ -181,6 +182,15 @@ def test_without_numba_the_twin_counts(monkeypatch):
     monkeypatch.setattr(textstats, "find_spec", lambda name: None)
     monkeypatch.setattr(textstats, "_compiled", lambda: pytest.fail("numba was asked for"))
     assert_equal(textstats.recent(texts, langs), expected)
+
+
+@pytest.mark.parametrize("name", ["words", "chinese", "lines", "repeats"])
+def test_compiled_files_call_nothing_elsewhere(name):
+    """Numba's cache notices changes of the file of a function alone."""
+    module = getattr(textstats._compiled(), name)
+    compiled = [one for one in vars(module).values() if hasattr(one, "py_func")]
+    assert compiled
+    assert {one.py_func.__module__ for one in compiled} == {module.__name__}
 
 
 def test_words_can_be_given():

@@ -1,0 +1,307 @@
+"""Compiled: what is repeated in texts whose words are known, without the GIL. `textstats_twin` specifies it.
+
+Lines, paragraphs and words are numbered in a table by their characters, words of up to eight as four loads. Repetition
+is counted exactly, without hashing runs of words: a run is named by the place where it first occurs. One of n words
+begins as one of n - 1 does, whose name is known, and mostly goes on as at that first place; only where it does not it
+is looked up, by that name and its last word (Karp, Miller and Rosenberg). What is not found is new, and so is every
+longer run from there on: so each place enters at most one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from pipeline.kernels.characters import LETTER, SPACE, STOP_SLOTS, SYMBOL
+from pipeline.kernels.columns import PLACES
+
+WORDS, WORD_CHARACTERS, ALPHABETIC, STOP_WORDS, NEWLINES = PLACES[2], PLACES[3], PLACES[4], PLACES[7], PLACES[13]
+REPEATED_LINES, REPEATED_LINE_CHARACTERS = PLACES[14:16]
+PARAGRAPHS, REPEATED_PARAGRAPHS, REPEATED_PARAGRAPH_CHARACTERS = PLACES[16:19]
+TOP_2, REPEATED_5 = PLACES[19], PLACES[22]
+
+_jit = njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)
+# No references are counted, so no helper allocates; and inlined, or each array would be seven arguments of each call.
+_ROUND, _MIX, _SWIRL = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC4CEB9FE1A85EC53)
+_BEYOND_8_BITS, _BEYOND_16_BITS = np.uint64(0xFFFFFF00FFFFFF00), np.uint64(0xFFFF0000FFFF0000)
+_HALVES = np.array([(1 << 32 * min(max(n - at, 0), 2)) - 1 for n in range(9) for at in (0, 2, 4, 6)], np.uint64)
+"""For n characters, which of each of four pairs are among them."""
+_ALL_RUNS = (1 << 11) - (1 << 5)
+
+
+@intrinsic
+def _two(typing: Any, base: Any, at: Any) -> Any:
+    """Two characters as one number."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(32).as_pointer())
+        place = builder.gep(pointer, [arguments[1]], source_etype=ir.IntType(32))
+        return builder.load(place, align=4, typ=ir.IntType(64))
+
+    return types.uint64(types.uint64, types.int64), emit
+
+
+@_jit
+def _same(points, one, other, n):
+    for at in range(n):
+        if points[one + at] != points[other + at]:
+            return False
+    return True
+
+
+@_jit
+def _hashed(base, s, e):
+    """Two products side by side, four characters a turn."""
+    one, other, at = np.uint64(e - s), _SWIRL, s
+    while at + 4 <= e:
+        one, other = (one ^ _two(base, at)) * _MIX, (other ^ _two(base, at + 2)) * _SWIRL
+        at += 4
+    left = 4 * (e - at)
+    one = (one ^ _two(base, at) & _HALVES[left]) * _MIX
+    value = one ^ (other ^ _two(base, at + 2) & _HALVES[left + 1]) * _SWIRL
+    return value ^ value >> np.uint64(29)
+
+
+@_jit
+def _enter(points, s, e, value, known_by_value, table, mask, values, first, final, n):
+    """The number of the entry with the same characters, or `n` where they are entered as a new one.
+
+    `known_by_value`: the same value and length mean the same characters.
+    """
+    slot = np.int64((value * _ROUND) >> np.uint64(32)) & mask
+    while table[slot] >= 0:
+        known = table[slot]
+        if values[known] == value and final[known] - first[known] == e - s:
+            if known_by_value or _same(points, first[known], s, e - s):
+                return np.int64(known)
+        slot = (slot + 1) & mask
+    table[slot], values[n], first[n], final[n] = n, value, s, e
+    return n
+
+
+@_jit
+def _cleared(table, n):
+    """Makes room in the table for n entries, all free; returns the last place of it, a mask."""
+    size = 8
+    while size < 2 * n:
+        size *= 2
+    for slot in range(size):
+        table[slot] = -1
+    return size - 1
+
+
+@_jit
+def _lines(points, base, flags, start, line_ends, at, hashes, table, values, first, final, out):
+    """Hash every line, and count those that are not blank and occurred before."""
+    n_lines = 0
+    mask = _cleared(table, out[NEWLINES] + 1)
+    s = start
+    for line in range(out[NEWLINES] + 1):
+        e = np.int64(line_ends[at + line])
+        hashes[line] = _hashed(base, s, e)
+        a = s
+        while a < e and flags[points[a]] & SPACE:
+            a += 1
+        if a < e:
+            if _enter(points, s, e, hashes[line], False, table, mask, values, first, final, n_lines) == n_lines:
+                n_lines += 1
+            else:
+                out[REPEATED_LINES] += 1
+                out[REPEATED_LINE_CHARACTERS] += e - s
+        s = e + 1
+
+
+@_jit
+def _paragraphs(points, base, flags, start, end, line_ends, at, hashes, table, values, first, final, out):
+    """Paragraphs of the text without white space around it: lines up to one that is empty."""
+    a, b = start, end
+    while a < b and flags[points[a]] & SPACE:
+        a += 1
+    while b > a and flags[points[b - 1]] & SPACE:
+        b -= 1
+    mask = _cleared(table, out[NEWLINES] + 1)
+    n_paragraphs = 0
+    value, begin, s = np.uint64(0), a, start
+    for line in range(out[NEWLINES] + 1):
+        e = np.int64(line_ends[at + line])
+        if e > a and s < b:
+            if e > s:
+                begin = begin if value else max(s, a)
+                whole = s >= a and e <= b
+                of_line = hashes[line] if whole else _hashed(base, max(s, a), min(e, b))
+                value = (value ^ of_line) * _MIX | np.uint64(1)
+            if value and (e >= b or points[e + 1] == 10):
+                stop = min(e, b)
+                entered = _enter(points, begin, stop, value, False, table, mask, values, first, final, n_paragraphs)
+                out[PARAGRAPHS] += 1
+                if entered == n_paragraphs:
+                    n_paragraphs += 1
+                else:
+                    out[REPEATED_PARAGRAPHS] += 1
+                    out[REPEATED_PARAGRAPH_CHARACTERS] += stop - begin
+                value = np.uint64(0)
+        s = e + 1
+
+
+@_jit
+def _stop_words(points, lower, first, final, n_names, stops, slots, out):
+    """Distinct listed words among the different tokens; see `characters.StopWords`."""
+    met, n_met = np.uint64(0), 0
+    for name in range(n_names):
+        s, n = np.int64(first[name]), np.int64(final[name] - first[name])
+        slot = (np.int64(lower[points[s]]) * 37 + np.int64(lower[points[s + n - 1]]) * 5 + n) & (STOP_SLOTS - 1)
+        at = np.int64(slots[slot])
+        while at >= 0 and stops[at] == slot:
+            size = np.int64(stops[at + 2])
+            place = 0 if size == n else size
+            while place < size and lower[points[s + place]] == stops[at + 3 + place]:
+                place += 1
+            if size == n == place:
+                bit = np.uint64(1) << np.uint64(stops[at + 1])
+                n_met += met & bit == 0
+                met |= bit
+            at += size + 3
+    out[STOP_WORDS] = n_met
+
+
+@_jit
+def _grams(ends, words, n_tokens, runs, keys, firsts, top, out):
+    """Runs of 2 to 10 tokens. `words` are the first places of the tokens, `ends` the sums of their lengths.
+
+    Four values of `runs` for each place are about the runs that first occur there: whether those of n words were
+    visited (bits), and how many there are of two, three and four. `top` has for each n the most frequent run, how often
+    it occurs, and where the last repeated run of n words ends.
+    """
+    size, shift = 8, np.uint64(61)
+    while size < 2 * n_tokens:
+        size, shift = 2 * size, shift - np.uint64(1)
+    for slot in range(size):
+        keys[slot] = 0
+    for n in range(11):
+        top[n, 0], top[n, 1], top[n, 2] = 0, 1, 0
+    free = 0
+    for at in range(n_tokens):
+        visits = _ALL_RUNS
+        if at < free:
+            for n in range(5, 11):
+                visits &= ~(np.int64(at < top[n, 2]) << n)
+        name, n, most = np.int64(words[at]), 1, min(10, n_tokens - at)
+        most = most if name < at else 1
+        while n < most:
+            word = words[at + n]
+            if words[name + n] != word:
+                key = (np.uint64(name) << np.uint64(36) | np.uint64(n) << np.uint64(32) | np.uint64(word)) + np.uint64(
+                    1
+                )
+                slot = np.int64((key * _MIX) >> shift)
+                while (keys[slot] != key) & (keys[slot] != 0):
+                    slot = (slot + 1) & (size - 1)
+                if keys[slot] == 0:
+                    keys[slot], firsts[slot] = key, at
+                    break
+                name = np.int64(firsts[slot])
+            n += 1
+            if n <= 4:
+                runs[name, n - 1] += 1
+                count = np.int64(runs[name, n - 1])
+                if count > top[n, 1] or (count == top[n, 1] and name < top[n, 0]):
+                    top[n, 0], top[n, 1] = name, count
+            elif visits >> n & 1:
+                if runs[name, 0] >> n & 1:
+                    out[REPEATED_5 + n - 5] += ends[at + n] - ends[at]
+                    top[n, 2] = at + n
+                    free = max(free, at + n)
+                else:
+                    runs[name, 0] |= 1 << n
+        # Longer runs than of n words are new.
+        runs[at, 0] = visits >> (n + 1) << (n + 1)
+        runs[at, 1] = runs[at, 2] = runs[at, 3] = 1
+    for n in range(2, min(n_tokens, 4) + 1):
+        at = top[n, 0]
+        out[TOP_2 + n - 2] = (ends[at + n] - ends[at] + n - 1) * top[n, 1]
+
+
+@_jit
+def _tokens(points, base, flags, token_starts, token_ends, k, last, table, values, first, final, origins, words, ends,
+            out):  # fmt: skip
+    """Name the tokens by their first places, and count what they are; returns how many different ones there are."""
+    mask = _cleared(table, last - k)
+    n_names = n_alphabetic = n_words = n_characters = 0
+    ends[0] = 0
+    for token in range(k, last):
+        s, e = np.int64(token_starts[token]), np.int64(token_ends[token])
+        flag = flags[points[s]]
+        if flag & LETTER and not flag & SYMBOL:
+            n_alphabetic += 1
+            n_words += 1
+            n_characters += e - s
+        else:
+            every, some = flag, flag
+            for at in range(s + 1, e):
+                every &= flags[points[at]]
+                some |= flags[points[at]]
+            n_alphabetic += some & LETTER > 0
+            n_words += not every & SYMBOL
+            n_characters += 0 if every & SYMBOL else e - s
+        if e - s <= 8:
+            n = 4 * (e - s)
+            one, two = _two(base, s) & _HALVES[n], _two(base, s + 2) & _HALVES[n + 1]
+            three, four = _two(base, s + 4) & _HALVES[n + 2], _two(base, s + 6) & _HALVES[n + 3]
+            # Characters of a byte fill eight lanes of a number, those of two bytes four.
+            whole = not (one | two) & _BEYOND_16_BITS if e - s <= 4 else not (one | two | three | four) & _BEYOND_8_BITS
+            value = one ^ two << np.uint64(16) ^ three << np.uint64(8) ^ four << np.uint64(24)
+        else:
+            whole, value = False, _hashed(base, s, e)
+        name = _enter(points, s, e, value, whole, table, mask, values, first, final, n_names)
+        is_new = name == n_names
+        origin = token - k if is_new else np.int64(origins[name])
+        origins[name] = origin
+        n_names += is_new
+        words[token - k] = origin
+        ends[token - k + 1] = ends[token - k] + e - s
+    out[ALPHABETIC], out[WORDS], out[WORD_CHARACTERS] = n_alphabetic, n_words, n_characters
+    return n_names
+
+
+_COUNT = (
+    "void(u4[::1], i8[::1], i4[::1], i4[::1], i8[::1], i4[::1], u4[::1], u4[::1], u4[::1], i4[:,::1], i4[::1],"
+    "i8[:,::1])"
+)
+
+
+@njit(_COUNT, cache=True, nogil=True)
+def count(
+    points, starts, token_starts, token_ends, token_counts, line_ends, flags, lower, stops, slots, langs, table
+):  # fmt: skip
+    """The other columns of each text; words and ends of lines lie as `textstats_lines` has them."""
+    longest = 0
+    for row in range(len(starts) - 1):
+        longest = max(longest, starts[row + 1] - starts[row])
+    size = 64
+    while size < 2 * (longest + 1):
+        size *= 2
+    base = np.uint64(points.ctypes.data)
+    free, keys = np.empty(size, np.int32), np.empty(size, np.uint64)
+    first, final = np.empty(longest + 2, np.int32), np.empty(longest + 2, np.int32)
+    origins, words = np.empty(longest + 2, np.int32), np.empty(longest + 2, np.int32)
+    runs, top = np.empty((longest + 2, 4), np.int32), np.empty((11, 3), np.int64)
+    ends, values = np.empty(longest + 2, np.int64), np.empty(longest + 2, np.uint64)
+    for row in range(len(starts) - 1):
+        out = table[row]
+        start, end = starts[row], starts[row + 1]
+        at, k, last = start + row, start, start + token_counts[row]
+        _lines(points, base, flags, start, line_ends, at, keys, free, values, first, final, out)
+        _paragraphs(points, base, flags, start, end, line_ends, at, keys, free, values, first, final, out)
+        n_names = _tokens(
+            points, base, flags, token_starts, token_ends, k, last, free, values, first, final, origins, words, ends,
+            out,
+        )  # fmt: skip
+        if langs[row] < 0:
+            out[STOP_WORDS] = -1
+        else:
+            _stop_words(points, lower, first, final, n_names, stops, slots[langs[row]], out)
+        _grams(ends, words, token_counts[row], runs, keys, free, top, out)
