@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.asset import Place
 from pipeline.core.errors import GristmillError, StoreError, UsageError
 from pipeline.core.manifest import Manifest, read_manifest
+from pipeline.core.mirror import bring, located
 from pipeline.core.shards import write_text
 from pipeline.run.engine import Built, Listener
 from pipeline.run.engine import build as build_plan
@@ -37,7 +39,7 @@ class Corpus:
     folder: Path
 
     def __init__(self, folder: str | Path) -> None:
-        object.__setattr__(self, "folder", Path(folder))
+        object.__setattr__(self, "folder", located(folder))
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -56,10 +58,10 @@ class Corpus:
         """The documents as a lazy Polars frame."""
         import polars as pl
 
-        files = [self.folder / file.path for file in self.manifest.documents]
+        files = self._here(file.path for file in self.manifest.documents)
         if not files:
             raise StoreError(f"{self.folder}: no document was kept")
-        return pl.scan_parquet(files) if files[0].suffix == ".parquet" else pl.scan_ipc(files)
+        return pl.scan_parquet(files) if files[0].endswith(".parquet") else pl.scan_ipc(files)
 
     def dropped(self) -> pl.LazyFrame:
         """The ledgers as one lazy frame: each document as it was when `stage` dropped it, why, and by which numbers.
@@ -82,7 +84,13 @@ class Corpus:
         if not files:
             raise StoreError(f"{self.folder}: the corpus has no {what}")
         form = "parquet" if files[0].endswith(".parquet") else "arrow"
-        return datasets.load_dataset(form, data_files=[str(self.folder / file) for file in files], split="train")
+        return datasets.load_dataset(form, data_files=self._here(files), split="train")
+
+    def _here(self, files: Iterable[str]) -> list[str]:
+        """These files on this machine."""
+        paths = [self.folder / file for file in files]
+        bring(paths)
+        return [os.fspath(path) for path in paths]
 
 
 def build(
@@ -206,4 +214,4 @@ def diff(old: Corpus | str | Path, new: Corpus | str | Path) -> Diff:
     """What changed between two corpora, and why: recipe, inputs, versions, and documents added, removed, changed."""
     from pipeline.report.diff import diff as compared
 
-    return compared(*(Path(one.folder if isinstance(one, Corpus) else one) for one in (old, new)))
+    return compared(*(located(one.folder if isinstance(one, Corpus) else one) for one in (old, new)))

@@ -74,7 +74,7 @@ def train(texts: Sequence[str], labels: Sequence[bool], how: FastText, path: Pat
         }
         _fasttext()
         done = subprocess.run(
-            [sys.executable, "-c", _TRAIN, json.dumps(settings), str(path)],
+            [sys.executable, "-c", _TRAIN, json.dumps(settings), os.fspath(path)],
             env={**os.environ, **_ZEROED},
             capture_output=True,
             text=True,
@@ -111,7 +111,7 @@ def _probability(model: Any, line: str, label: str) -> float:
 @cache
 def _load(path: Path) -> Any:
     try:
-        return _fasttext().load_model(str(path))
+        return _fasttext().load_model(os.fspath(path))
     except ValueError as error:
         raise GristmillError(f"{path}: not a fastText model ({error})") from error
 

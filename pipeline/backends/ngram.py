@@ -7,6 +7,7 @@ one unit serves every language; white space is not modelled. Words are known by 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Model:
             symbol[1 + FIRST : 1 + trie.vocabulary] = self.names.view(np.int32)
         arrays = {"symbol": symbol, "stop": trie.stop, "weight": trie.weight, "back": trie.back}
         table = pa.table(arrays).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True)})
-        with whole(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
+        with whole(path) as temporary, pa.ipc.new_file(os.fspath(temporary), table.schema) as writer:
             writer.write_table(table)
 
 
@@ -136,7 +137,7 @@ def bits_per_byte(model: Model, texts: Sequence[str]) -> float:
 def load(path: Path) -> Model:
     """A model from its file, memory-mapped; GristmillError where it is none."""
     try:
-        with pa.memory_map(str(path)) as stream:
+        with pa.memory_map(os.fspath(path)) as stream:
             rows = pa.ipc.open_file(stream).get_batch(0)
         about = json.loads((rows.schema.metadata or {})[_KEY])
         arrays = {name: rows[name].to_numpy() for name in rows.schema.names}

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, show
+from pipeline.cli.options import AsJson, Corpus, folder, show
 
 
 def contamination(
-    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="a built corpus, or a folder with its filter alone")],
+    corpus: Annotated[
+        Path, typer.Argument(metavar="CORPUS", parser=folder, help="a built corpus, or a folder with its filter alone")
+    ],
     benchmark: Annotated[list[Path] | None, typer.Option(help="file of a benchmark to look for; repeatable")] = None,
     preset: Annotated[str | None, typer.Option(help="a known benchmark whose fields these are, such as gsm8k")] = None,
     question: Annotated[list[str] | None, typer.Option(help="field of the question, where no preset says so")] = None,

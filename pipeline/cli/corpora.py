@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import ANSWER_IS_NO, AsJson, Corpus, Root, one_of, show
+from pipeline.cli.options import ANSWER_IS_NO, AsJson, Corpus, Root, folder, one_of, show
 
 
 def peek(
@@ -44,7 +44,7 @@ def explain(
 
 def pack(
     corpus: Corpus,
-    out: Annotated[Path, typer.Option("--out", help="new folder for the files")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR|URL", parser=folder, help="new folder for the files")],
     layout: Annotated[str, typer.Option(help="bin, megatron, mds, litdata or parquet")] = "bin",
     shuffle: Annotated[int | None, typer.Option(min=0, help="seed: shuffle rows over all shards")] = None,
     as_json: AsJson = False,
@@ -91,11 +91,18 @@ def remove(
 def gc(
     root: Root = Path("build"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    unlock: Annotated[
+        bool, typer.Option("--unlock", help="only remove what dead builds have locked in a bucket")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete what no finished corpus of a root needs: sweeps of earlier recipes, and of builds that never ended."""
     from pipeline.run import gc as collecting
 
+    if unlock:
+        names = collecting.unlock(root)
+        show(names, "\n".join([*names, f"{len(names):,} locks removed"]), as_json=as_json)
+        return
     freed = collecting.collect(root, dry_run=dry_run)
     what = "would go" if dry_run else "deleted"
     text = "\n".join([*freed.paths, f"{len(freed.paths):,} folders {what}, {freed.bytes / 1e6:,.1f} MB of files"])

@@ -19,9 +19,30 @@ M = TypeVar("M", bound="BaseModel")
 ANSWER_IS_NO = 3
 """The exit code of a command that has done its work and found that something does not hold."""
 
+
+def folder(given: str | Path) -> Path:
+    """The folder meant: of this machine, or at s3:// or gs://."""
+    if isinstance(given, Path) or "://" not in given:
+        return Path(given)
+    from pipeline.core.mirror import located
+
+    return located(given)
+
+
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, such as recipes/quickstart.yaml")]
-Corpus = Annotated[Path, typer.Argument(metavar="CORPUS", help="folder of a built corpus, such as build/quickstart")]
-Root = Annotated[Path, typer.Option(help="folder of the store and of finished corpora", envvar="GRISTMILL_ROOT")]
+Corpus = Annotated[
+    Path,
+    typer.Argument(metavar="CORPUS", parser=folder, help="folder of a built corpus, such as build/quickstart"),
+]
+Root = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR|URL",
+        parser=folder,
+        help="folder of the store and of finished corpora, or s3://BUCKET/PREFIX",
+        envvar="GRISTMILL_ROOT",
+    ),
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change one value of the recipe")]
 Limit = Annotated[int | None, typer.Option(min=1, help="documents to read of each source at most")]
 Data = Annotated[list[Path] | None, typer.Option(help="another folder that the recipe's paths may lie in")]

@@ -7,17 +7,25 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import ANSWER_IS_NO, AsJson, one_of, show
+from pipeline.cli.options import ANSWER_IS_NO, AsJson, folder, one_of, show
 
-AnyCorpus = Annotated[Path, typer.Argument(metavar="CORPUS", help="folder of a corpus or release")]
+AnyCorpus = Annotated[Path, typer.Argument(metavar="CORPUS", parser=folder, help="folder of a corpus or release")]
 Form = Annotated[str, typer.Option("--format", help="parquet or arrow")]
 
 
 def export(
     corpus: Annotated[
-        Path, typer.Argument(metavar="CORPUS|MODEL", help="folder of a corpus, a trained model or a classifier")
+        Path,
+        typer.Argument(
+            metavar="CORPUS|MODEL", parser=folder, help="folder of a corpus, a trained model or a classifier"
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="folder of the release; what is there already stays")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR|URL", parser=folder, help="folder of the release; what is there already stays"
+        ),
+    ],
     form: Form = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads; default: one a core")] = None,
     as_json: AsJson = False,
@@ -66,13 +74,13 @@ def publish(
     from pipeline.report import publish_plan, release
     from pipeline.report.hub import Gated
 
-    folder = release.released(corpus, one_of(release.Form, form, "--format"))
+    ready = release.released(corpus, one_of(release.Form, form, "--format"))
     access = one_of(Gated, gated, "--gated") if gated else None
-    wanted = publishing.Release(folder, repository, tag, private, access, pull_request)
+    wanted = publishing.Release(ready, repository, tag, private, access, pull_request)
     if dry_run:
         plan = publishing.plan_release(wanted)
         if against:
-            plan = publish_plan.with_chunks(plan, folder, against)
+            plan = publish_plan.with_chunks(plan, ready, against)
         show(plan, publish_plan.as_text(plan), as_json=as_json)
         return
     done = publishing.publish(wanted, lambda line: print(line, file=sys.stderr))
@@ -154,8 +162,8 @@ def verify(
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(metavar="A", help="folder of a corpus or release")],
-    new: Annotated[Path, typer.Argument(metavar="B", help="folder of another, as a rule a later one")],
+    old: Annotated[Path, typer.Argument(metavar="A", parser=folder, help="folder of a corpus or release")],
+    new: Annotated[Path, typer.Argument(metavar="B", parser=folder, help="folder of another, as a rule a later one")],
     out: Annotated[Path | None, typer.Option(help="file for the report in Markdown")] = None,
     as_json: AsJson = False,
 ) -> None:

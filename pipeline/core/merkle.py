@@ -16,8 +16,9 @@ twice is counted twice. Whoever knows an id, a URL or a text can thus ask for it
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -29,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.proof import EMPTY, KINDS, Claim, Kind, Leaf, Proof, key_of, seal
-from pipeline.core.shards import TEMPORARY, read_batches, read_schema
+from pipeline.core.shards import read_batches, read_schema, whole
 
 Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map` or like it: calls a picklable function for each job, in any order."""
@@ -52,17 +53,21 @@ def root_of(files: Iterable[Path], run: Run = map, scratch: Path | None = None) 
 @contextmanager
 def leaves_of(files: Iterable[Path], run: Run = map, scratch: Path | None = None) -> Iterator[Leaves]:
     """The sorted leaves over the documents of these shards, for as long as the block lasts."""
-    with TemporaryDirectory(prefix=f"{TEMPORARY}merkle-", dir=scratch) as folder:
-        jobs = [_ShardJob(file, Path(folder) / f"{number:06d}") for number, file in enumerate(files)]
-        for _ in run(_write_entries, jobs):
-            pass
-        yield Leaves.of(job.out for job in jobs)
+    with nullcontext(scratch) if scratch else TemporaryDirectory(prefix="gristmill-merkle-") as folder:
+        entries = Path(folder) / "entries"
+        try:
+            for _ in run(_write_entries, [_ShardJob(file, entries / f"{n:08d}") for n, file in enumerate(files)]):
+                pass
+            yield Leaves.of(sorted(entries.iterdir()) if entries.is_dir() else ())
+        finally:
+            shutil.rmtree(entries, ignore_errors=True)
 
 
 def write_leaves(entries: Sequence[np.ndarray], out: Path) -> None:
     """Write the entries of one shard, sorted, as `Leaves` reads them."""
     joined = np.concatenate(entries) if entries else np.empty((0, _ENTRY), dtype=np.uint8)
-    np.sort(np.ascontiguousarray(joined).reshape(-1).view(f"S{_ENTRY}")).tofile(out)
+    with whole(out, sync=False) as temporary:
+        np.sort(np.ascontiguousarray(joined).reshape(-1).view(f"S{_ENTRY}")).tofile(temporary)
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,18 @@ def shard_name(index: int) -> str:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it if the block succeeds: no partial file is seen under its name."""
+def whole(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it if the block succeeds: no partial file is seen under its name.
+
+    Without `sync` it may be lost with the power: for what is scratch, or is sealed later.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
+        if sync:
+            _sync(temporary)
+        temporary.replace(path)
     finally:
         if temporary.exists():
             temporary.unlink()
@@ -158,7 +162,7 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
             with _parquet(path) as file:
                 yield from file.iter_batches(GROUP_ROWS, columns=columns, use_threads=False)
             return
-        with pa.memory_map(str(path)) as stream:
+        with pa.memory_map(os.fspath(path)) as stream:
             reader = pa.ipc.open_file(stream, options=_only(columns, path))
             for index in range(reader.num_record_batches):
                 yield reader.get_batch(index)
@@ -178,7 +182,7 @@ def read_schema(path: Path) -> pa.Schema:
         if path.suffix == PARQUET:
             with _parquet(path) as file:
                 return file.schema_arrow.remove_metadata()
-        with pa.memory_map(str(path)) as stream:
+        with pa.memory_map(os.fspath(path)) as stream:
             return pa.ipc.open_file(stream).schema
 
 
@@ -232,7 +236,7 @@ def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _open_writer(path: Path, schema: pa.Schema, level: int | None) -> pa.RecordBatchFileWriter:
     codec = None if level is None else pa.Codec("zstd", compression_level=level)
     options = pa.ipc.IpcWriteOptions(compression=codec)
-    return pa.ipc.new_file(str(path), schema, options=options)
+    return pa.ipc.new_file(os.fspath(path), schema, options=options)
 
 
 def _sync(path: Path) -> None:

@@ -7,6 +7,7 @@ drops anything itself, never opens a shard, and never knows about workers, folde
 from __future__ import annotations
 
 import json
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from pipeline.core.errors import GristmillError
 from pipeline.core.manifest import Older, Trial
 from pipeline.core.packed import Tally
 from pipeline.core.schema import VERDICT
-from pipeline.core.shards import write_text
+from pipeline.core.shards import whole, write_text
 from pipeline.core.verdict import Reason, Verdict
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -294,7 +295,7 @@ DROPS: dict[str, pa.DataType] = {"row": pa.int64(), **{name: VERDICT[name] for n
 def write_drops(drops: pa.Table, shard: int, out: Path) -> None:
     """Write the drop list (columns of `DROPS`) of one shard into a decision folder."""
     table = drops.select(list(DROPS)).cast(pa.schema(list(DROPS.items()))).sort_by("row").combine_chunks()
-    with pa.OSFile(str(_drops_file(out, shard)), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with whole(_drops_file(out, shard), sync=False) as path, pa.ipc.new_file(os.fspath(path), table.schema) as writer:
         writer.write_table(table)
 
 
@@ -303,7 +304,7 @@ def dropped(n_rows: int, decision: Decision) -> Verdict:
     path = _drops_file(decision.folder, decision.shard)
     if not path.exists():
         return Verdict()
-    with pa.memory_map(str(path)) as stream:
+    with pa.memory_map(os.fspath(path)) as stream:
         table = pa.ipc.open_file(stream).read_all()
     rows = pc.subtract(table["row"], decision.start)
     inside = table.set_column(0, "row", rows).filter(pc.and_(pc.greater_equal(rows, 0), pc.less(rows, n_rows)))

@@ -7,6 +7,7 @@ edges is seen whole by one worker and nothing is held by the driver. Both find t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ def write_connected(edges: list[Path], n_documents: int, path: Path, exchange: E
     named = _in_memory(edges, n_documents) if fits else _by_stars(edges, n_documents, exchange)
     n_rows = 0
     schema = pa.schema([("address", pa.int64()), ("smallest", pa.int64())])
-    with whole(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+    with whole(path) as temporary, pa.ipc.new_file(os.fspath(temporary), schema) as writer:
         for address, smallest in named:
             if len(address):
                 n_rows += len(address)

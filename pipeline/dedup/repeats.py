@@ -9,7 +9,7 @@ of older builds (`against`) come before all others.
 
 from __future__ import annotations
 
-import shutil
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from pipeline.core.folders import remove_tree
 from pipeline.core.schema import DOCUMENT
 from pipeline.core.shards import read_batches, read_table, whole
 from pipeline.core.stage import Count, Decision, Exchange, Share, Sketches
@@ -89,13 +90,14 @@ class Repeats(Incremental):
             seen = SeenTwice.of_bytes(self.bloom_bytes)
             for file in files:
                 seen.add(self.candidates(read_table(file))["window"].to_numpy())
-            np.save(repeated / "bloom.npy", seen.words)
+            with whole(repeated / "bloom.npy", sync=False) as temporary:
+                np.save(temporary, seen.words)
         windows = partial(_compared, stage=self, compared=compared, folder=repeated)
         but_first = partial(_but_first, least_documents=self.least_documents, compared=compared, folder=repeated)
         cuts = exchange(files, windows, but_first)
         compared.write_facts("cut against", cuts, out)
         write_by_shard(cuts, exchange, partial(_write_places, folder=out, columns=tuple(PLACE)))
-        shutil.rmtree(repeated)
+        remove_tree(repeated)
 
     def keyed(self, table: pa.Table) -> pa.Table:
         """The candidates with their shard."""
@@ -242,7 +244,7 @@ def _write_places(table: pa.Table, shard: int, folder: Path, columns: tuple[str,
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    with whole(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
+    with whole(path) as temporary, pa.ipc.new_file(os.fspath(temporary), table.schema) as writer:
         writer.write_table(table.combine_chunks())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import REMOVED, REMOVED_LEDGER, Manifest, Record, read_manifest
+from pipeline.core.mirror import bring
 from pipeline.core.schema import DOCUMENT, VERDICT
 from pipeline.report.safe import one_line, plain
 
@@ -99,7 +101,7 @@ class Shelf:
     def only(self, files: Iterable[str]) -> Shelf:
         """The same shelf with these of its files."""
         names = set(files)
-        at = [i for i, path in enumerate(self.files) if str(path) in names]
+        at = [i for i, path in enumerate(self.files) if os.fspath(path) in names]
         rows = tuple(self.rows_by_file[i] for i in at) if self.rows_by_file else ()
         return replace(self, files=tuple(self.files[i] for i in at), rows_by_file=rows)
 
@@ -174,7 +176,7 @@ def scan(shelf: Shelf) -> pl.LazyFrame:
 
     if not shelf.files:
         raise StoreError(f"the {shelf.name} is not in the store any more; the same `gristmill build` writes it again")
-    return pl.scan_ipc(list(shelf.files), row_index_name=ROW, include_file_paths=FILE)
+    return pl.scan_ipc(_here(shelf), row_index_name=ROW, include_file_paths=FILE)
 
 
 def dropped(corpus: Path, manifest: Manifest) -> pl.LazyFrame:
@@ -188,7 +190,13 @@ def dropped(corpus: Path, manifest: Manifest) -> pl.LazyFrame:
         )
     if not ledgers:
         return pl.LazyFrame(pl.from_arrow(pa.schema(DOCUMENT | VERDICT).empty_table()))
-    return pl.concat([pl.scan_ipc(list(shelf.files)) for shelf in ledgers], how="diagonal_relaxed")
+    return pl.concat([pl.scan_ipc(_here(shelf)) for shelf in ledgers], how="diagonal_relaxed")
+
+
+def _here(shelf: Shelf) -> list[str]:
+    """The files of a shelf on this machine."""
+    bring(shelf.files)
+    return [os.fspath(path) for path in shelf.files]
 
 
 def holding(shelf: Shelf, match: pl.Expr) -> Shelf:

@@ -7,6 +7,7 @@ last, and are merged all at once. Whatever stops it, the same command goes on: w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,7 +119,7 @@ def _commit(release: Release, hub: Hub, plan: Plan, state: State, sent: set[str]
     request = _request_with(release, hub) if proposed else None
     if request is None:
         changed = [file.path for file in plan.files if file.state != "same"]
-        added = [CommitOperationAdd(path, release.folder / path) for path in changed]
+        added = [CommitOperationAdd(path, os.fspath(release.folder / path)) for path in changed]
         for some in _pieces(added, SENT_AT_ONCE):
             hub.api.preupload_lfs_files(release.repository, some, repo_type=TYPE, free_memory=False)
             sent.update(operation.path_in_repo for operation in some)

@@ -1,8 +1,8 @@
 """The same `map` on a Ray cluster: core tasks, one a job, files as the only data (extra `ray`).
 
 Not Ray Data, which was measured at 2.4 to 4 times the CPU of a pool for the same work. A task costs about 1 ms, so a
-shard should take a second or more. Every machine needs this version of Gristmill, and the root and the inputs under the
-same path.
+shard should take a second or more. Every machine needs this version of Gristmill, and root and inputs in a bucket or
+under the same path.
 """
 
 from __future__ import annotations

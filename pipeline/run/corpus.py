@@ -161,7 +161,8 @@ def is_whole(folder: Path, manifest: Manifest, removed: Removed | None = None) -
     except StoreError:
         return False
     files = (*built.documents, *built.tokens, *((built.tokenizer,) if built.tokenizer else ()))
-    sizes = all((folder / f.path).exists() and (folder / f.path).stat().st_size == f.bytes for f in files)
+    there = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    sizes = all(there.get(folder / file.path) == file.bytes for file in files)
     return (removed.before if removed else built.digest) == manifest.digest and sizes
 
 

@@ -6,15 +6,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from pipeline.core import merkle
 from pipeline.core.errors import BuildFailed, DriftError
 from pipeline.core.manifest import Manifest, Receipt, read_manifest
-from pipeline.core.shards import TEMPORARY, shard_name, write_text
+from pipeline.core.shards import shard_name, write_text
 from pipeline.core.stage import Exchange, Global, Sketches
 from pipeline.run.corpus import Corpus, is_whole
 from pipeline.run.exchange import FileExchange
@@ -22,7 +21,7 @@ from pipeline.run.executors import Executor, Failed
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import remove_again, tombstones
-from pipeline.run.store import ROOT, Store, SweepFolder, seal, whole_folder
+from pipeline.run.store import ROOT, Store, SweepFolder, is_made, made, seal
 from pipeline.run.sweep import ShardJob, run_shard, run_sketch, sketch_mark
 
 
@@ -53,7 +52,7 @@ class Built:
 
 def build(plan: Plan, options: Options, listener: Listener) -> Built:
     """Build the corpus of a plan; afterwards `<root>/<recipe>/` holds it and its manifest."""
-    store = Store(options.root)
+    store = Store(options.root, options.spread)
     started = time.perf_counter()
     with ExitStack() as stack:
         stack.enter_context(store.locked())
@@ -88,7 +87,7 @@ def build_share(plan: Plan, options: Options, listener: Listener, numbers: range
     Several may run at once on one root, on machines that share it. Who comes to the end of a sweep that needs all
     documents decides, once. `left` is 0 when all shards of all sweeps are there: `build` then only adds them up.
     """
-    store = Store(options.root)
+    store = Store(options.root, options.spread)
     with store.locked(shared=True), options.place.active(), options.executor() as executor:
         _refuse_drift(plan, store, options)
         builder = _Builder(plan, options, store, executor, listener)
@@ -107,6 +106,7 @@ class _Builder:
     listener: Listener
     worked: int = 0
     before: SweepFolder | None = None
+    receipts: dict[int, Receipt] = field(default_factory=dict)
     decision: Path | None = None
 
     def sweep(self, sweep: PlannedSweep) -> list[Receipt]:
@@ -118,7 +118,7 @@ class _Builder:
         seal(folder.path, _seal(sweep.key, ordered))
         if sweep.closing:
             self.decision = self._decide(sweep, jobs, ordered)
-        self.before = folder
+        self.before, self.receipts = folder, receipts
         return ordered
 
     def share(self, sweep: PlannedSweep, numbers: range) -> int:
@@ -126,16 +126,16 @@ class _Builder:
         folder = SweepFolder(self.store.folder(sweep.name, sweep.key))
         jobs = list(self._jobs(sweep, folder))
         self._do(sweep, folder, [job for job in jobs if job.index in numbers])
-        receipts = [receipt for job in jobs if (receipt := folder.receipt(job.index))]
+        receipts = folder.receipts(range(len(jobs)))
         if len(receipts) == len(jobs) and sweep.closing:
             with self.store.deciding(self._decision_folder(sweep)):
-                self.decision = self._decide(sweep, jobs, receipts)
-        self.before = folder
+                self.decision = self._decide(sweep, jobs, list(receipts.values()))
+        self.before, self.receipts = folder, receipts
         return len(jobs) - len(receipts)
 
     def _do(self, sweep: PlannedSweep, folder: SweepFolder, jobs: list[ShardJob]) -> dict[int, Receipt]:
         """The receipts of these shards, by number, after doing what is missing."""
-        receipts = {job.index: receipt for job in jobs if (receipt := folder.receipt(job.index))}
+        receipts = folder.receipts(job.index for job in jobs)
         todo = [job for job in jobs if job.index not in receipts]
         self.listener.sweep_started(sweep, len(todo), len(receipts), sum(job.size for job in todo))
         return receipts | self._run(run_shard, todo)
@@ -147,7 +147,8 @@ class _Builder:
         remembered = folder.path / ROOT
         if not remembered.exists():
             shards = [folder.shard(index) for index in range(n_shards)]
-            write_text(remembered, merkle.root_of(shards, self._results, self.store.root))
+            with self.store.scratch(self.store.root) as scratch:
+                write_text(remembered, merkle.root_of(shards, self._results, scratch))
         return remembered.read_text(encoding="utf-8")
 
     def _results(self, fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
@@ -159,13 +160,13 @@ class _Builder:
 
     def _jobs(self, sweep: PlannedSweep, folder: SweepFolder) -> Iterator[ShardJob]:
         sketches = self.store.sketches(sweep.closing.label, sweep.decision_key) if sweep.closing else None
-        count = len(self.plan.sweeps[0].parts)
         bare = replace(sweep, parts=())
-        for index in range(count):
+        for index in range(self.plan.n_shards):
             read = sweep.parts[index] if sweep.parts else None
             shard = None if read or not self.before else self.before.shard(index)
             place, rows = self.options.place, self.options.batch_rows
-            yield ShardJob(index, bare, folder, place, rows, read, shard, self.decision, sketches)
+            receipt = self.receipts.get(index) if shard else None
+            yield ShardJob(index, bare, folder, place, rows, read, shard, self.decision, sketches, receipt)
 
     def _run(self, fn: Callable[[ShardJob], Receipt], jobs: Iterable[ShardJob]) -> dict[int, Receipt]:
         receipts: dict[int, Receipt] = {}
@@ -190,19 +191,19 @@ class _Builder:
         assert sweep.closing and isinstance(sweep.closing.stage, Global)
         folder = self._decision_folder(sweep)
         decision = folder / "decision"
-        if decision.exists():
+        if is_made(decision):
             return decision
         started = time.perf_counter()
         self.listener.deciding(sweep.closing.label)
         sketch = self.store.sketches(sweep.closing.label, sweep.decision_key)
         files = tuple(sketch / f"{shard_name(job.index)}.arrow" for job in jobs)
-        self._run(run_sketch, [job for job, file in zip(jobs, files, strict=True) if not sketch_mark(file).exists()])
+        marked = {path.name for path in sketch.glob("*.json")}
+        lacking = [job for job, file in zip(jobs, files, strict=True) if sketch_mark(file).name not in marked]
+        self._run(run_sketch, lacking)
         rows = tuple(receipt.rows_out for receipt in receipts)
         sketches = Sketches(files, rows, tuple(source.name for source in self.plan.recipe.sources))
-        with TemporaryDirectory(prefix=f"{TEMPORARY}exchange-", dir=folder) as scratch, whole_folder(decision) as out:
-            exchange: Exchange = FileExchange(
-                self.executor, Path(scratch), partition_bytes=self.options.partition_bytes
-            )
+        with self.store.scratch(folder) as scratch, made(decision) as out:
+            exchange: Exchange = FileExchange(self.executor, scratch, partition_bytes=self.options.partition_bytes)
             sweep.closing.stage.decide(sketches, out, exchange)
         self.worked += 1
         self.listener.decided(sweep.closing.label, time.perf_counter() - started)
@@ -212,11 +213,11 @@ class _Builder:
 def progress_of(plan: Plan, options: Options) -> list[dict[str, Any]]:
     """For each sweep its stages, its shards, and how many of them are done."""
     store = Store(options.root)
-    n_shards = len(plan.sweeps[0].parts)
+    n_shards = plan.n_shards
     rows = []
     for sweep in plan.all_sweeps:
         folder = SweepFolder(store.folder(sweep.name, sweep.key))
-        done = sum(folder.receipt(index) is not None for index in range(n_shards))
+        done = len(folder.receipts(range(n_shards)))
         rows.append({"stages": sweep.labels, "key": sweep.key, "shards": n_shards, "done": done})
     return rows
 

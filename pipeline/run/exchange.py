@@ -9,6 +9,7 @@ depend on the input alone.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.shards import read_batches, read_schema, read_table
+from pipeline.core.folders import discard
+from pipeline.core.mirror import bring
+from pipeline.core.shards import read_batches, read_schema, read_table, whole
 from pipeline.run.executors import Executor, Failed
 
 PARTITION_BYTES = 32 << 20
@@ -77,8 +80,7 @@ class FileExchange:
         ]
         for _ in self._run(reduce_rows, reduces):
             pass
-        for file in mapped:
-            file.unlink()
+        discard(mapped)
         return [job.out for job in reduces]
 
     def _run(self, fn: Callable[[J], R], jobs: list[J]) -> Iterator[R]:
@@ -122,6 +124,7 @@ def map_rows(job: MapJob) -> int:
 
 def reduce_rows(job: ReduceJob) -> None:
     """Gather one range of keys, and write what `reduce` makes of it."""
+    bring(job.files)
     pieces = [piece for file in job.files for piece in _range(file, job.first, job.last)]
     table = pa.Table.from_batches(pieces, schema=read_schema(job.files[0]))
     _write(job.out, job.reduce(_sorted(table)))
@@ -157,6 +160,5 @@ def stable_order(keys: np.ndarray) -> np.ndarray:
 
 def _write(path: Path, table: pa.Table) -> None:
     """Without compression, so that it is read through the page cache without a copy; the folder is scratch."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with pa.ipc.new_file(str(path), table.schema) as writer:
+    with whole(path, sync=False) as temporary, pa.ipc.new_file(os.fspath(temporary), table.schema) as writer:
         writer.write_table(table.combine_chunks(), max_chunksize=_BATCH_ROWS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -10,8 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.errors import StoreError
+from pipeline.core.folders import remove_tree
 from pipeline.core.manifest import Record, read_manifest
+from pipeline.core.mirror import Remote
 from pipeline.core.shards import read_schema, read_table, write_table
+from pipeline.run import hold
 from pipeline.run.store import Store
 
 TEXTUAL = {"text", "html", "snippet", "input_ids"}
@@ -44,8 +46,17 @@ def collect(root: Path, *, dry_run: bool = False) -> Freed:
         ]
         freed = Freed(paths=tuple(path.name for path in idle), bytes=sum(map(_size, idle)))
         for path in [] if dry_run else idle:
-            shutil.rmtree(path)
+            remove_tree(path)
         return freed
+
+
+def unlock(root: Path) -> tuple[str, ...]:
+    """Remove the locks of builds that have died; StoreError where the system does that by itself."""
+    if not isinstance(root, Remote):
+        raise StoreError(
+            f"{root}: the locks of a folder end with the build that holds them; there is nothing to remove"
+        )
+    return hold.unlock(root)
 
 
 def purge(corpus: Path, ids: Collection[str]) -> Freed:

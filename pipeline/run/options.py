@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.core.asset import Place
+from pipeline.core.mirror import located
 from pipeline.run.cluster import Ray
 from pipeline.run.exchange import PARTITION_BYTES, TIMES
 from pipeline.run.executors import Executor, Processes, Serial
@@ -32,6 +33,11 @@ class Options:
     """Where jobs run: `processes` on this machine, or `ray`; one worker of the former is this process itself."""
     replace: bool = False
     """Let a changed recipe take the place of a corpus of the same name and version."""
+
+    @property
+    def spread(self) -> bool:
+        """Whether jobs may run on other machines."""
+        return self.engine == "ray"
 
     @property
     def partition_bytes(self) -> int:
@@ -67,5 +73,5 @@ def run_options(
 
         pack.find("cuda")
     place = Place(base=base.resolve(), data=tuple(map(Path, data)), offline=offline, device=device)
-    where = Path(root).resolve() if engine == "ray" else Path(root)
+    where = located(root).resolve() if engine == "ray" else located(root)
     return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine, replace)

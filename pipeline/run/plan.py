@@ -76,6 +76,11 @@ class Plan:
         return self.pack.key if self.pack else self.sweeps[-1].decision_key or self.sweeps[-1].key
 
     @property
+    def n_shards(self) -> int:
+        """Shards of every sweep."""
+        return len(self.sweeps[0].parts)
+
+    @property
     def all_sweeps(self) -> tuple[PlannedSweep, ...]:
         """Sweeps in order, the packing last."""
         return (*self.sweeps, *((self.pack,) if self.pack else ()))

@@ -5,25 +5,37 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.core.asset import sha256_file
 from pipeline.core.errors import StoreError
+from pipeline.core.folders import publish, remove_tree, send
 from pipeline.core.manifest import FileDigest, Receipt, read_receipt
+from pipeline.core.mirror import Remote, bring
 from pipeline.core.shards import TEMPORARY, shard_name, sweep_away, write_text
+from pipeline.run import hold
 
 ROOT = "root"
 """Beside the shards of the last sweep: the root of the tree over their documents."""
 
+SCRATCH = ".scratch"
+"""Folder of a store in a bucket for what the jobs of a cluster hand to each other."""
+
+MADE = ".made"
+"""End of the name of the object that says, beside a folder of a bucket, that all of it is there."""
+
 
 @dataclass(frozen=True)
 class Store:
-    """The folders below a root."""
+    """The folders below a root. Jobs that run on other machines, which have no more than it in common, are `spread`."""
 
     root: Path
+    spread: bool = False
 
     def folder(self, name: str, key: str) -> Path:
         """A sweep's or decision's folder; the same for the same key, whoever asks."""
@@ -48,23 +60,48 @@ class Store:
         Builds of some of the shards may `shared` hold it together; what a killed one of them left stays until a build
         has the store alone.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as stream:
+        root = self.root.local if isinstance(self.root, Remote) else self.root
+        root.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stream = stack.enter_context((root / ".lock").open("w"))
             try:
                 fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError:
                 raise StoreError(f"{self.root}: another build is running here; wait for it, or use --root") from None
+            if isinstance(self.root, Remote):
+                stack.enter_context(hold.held(self.root, shared=shared))
             if not shared:
-                sweep_away(self.root)
+                sweep_away(root)
+                if isinstance(self.root, Remote):
+                    remove_tree(self.root / SCRATCH)
             yield
 
     @contextmanager
     def deciding(self, folder: Path) -> Iterator[None]:
         """Hold one decision: who comes second waits until it has been made."""
         folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(folder, Remote):
+            with hold.waited(folder):
+                yield
+            return
         with (folder / ".lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def scratch(self, folder: Path) -> Iterator[Path]:
+        """A folder for the time of a job, in `folder` or where all machines see it."""
+        if self.spread and isinstance(self.root, Remote):
+            shared = self.root / SCRATCH / uuid.uuid4().hex
+            try:
+                yield shared
+            finally:
+                remove_tree(shared)
+            return
+        beside = folder.local if isinstance(folder, Remote) else folder
+        beside.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{TEMPORARY}scratch-", dir=beside) as name:
+            yield Path(name)
 
 
 @dataclass(frozen=True)
@@ -84,6 +121,13 @@ class SweepFolder:
     def receipt_path(self, index: int) -> Path:
         """Written last: the mark that the shard is done."""
         return self.path / f"{shard_name(index)}.receipt.json"
+
+    def receipts(self, indices: Iterable[int]) -> dict[int, Receipt]:
+        """The receipts of these shards as far as there are any."""
+        there = {path.name for path in self.path.glob("*.receipt.json")}
+        wanted = [index for index in indices if self.receipt_path(index).name in there]
+        bring(map(self.receipt_path, wanted))
+        return {index: receipt for index in wanted if (receipt := self.receipt(index))}
 
     def receipt(self, index: int) -> Receipt | None:
         """The receipt of a shard whose files are all there with their sizes; None means: to do."""
@@ -109,9 +153,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}new-{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     try:
         yield temporary
+        if isinstance(path, Remote) and isinstance(temporary, Remote):
+            publish(temporary, path)
+            return
         old = path.with_name(f"{TEMPORARY}old-{path.name}")
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
@@ -122,9 +169,35 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def made(folder: Path) -> Iterator[Path]:
+    """A folder that jobs write into, and that `is_made` when the block has succeeded."""
+    if not isinstance(folder, Remote):
+        with whole_folder(folder) as new:
+            yield new
+        return
+    remove_tree(folder)
+    folder.mkdir()
+    yield folder
+    send(folder)
+    write_text(_made(folder), "")
+
+
+def is_made(folder: Path) -> bool:
+    """Whether `made` has finished it."""
+    return _made(folder).exists() if isinstance(folder, Remote) else folder.exists()
+
+
+def _made(folder: Path) -> Path:
+    return folder.with_name(folder.name + MADE)
+
+
 def link(source: Path, target: Path) -> None:
-    """The same file under another name: a hard link where the disk can, else a copy."""
+    """The same file under another name: a hard link where the disk can, else a copy; in a store, one by the service."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(source, Remote) and isinstance(target, Remote):
+        target.local.symlink_to(source.local)
+        return
     try:
         os.link(source, target)
     except OSError:

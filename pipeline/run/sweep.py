@@ -17,9 +17,10 @@ from types import TracebackType
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.asset import Place
-from pipeline.core.errors import GristmillError, StageError
+from pipeline.core.asset import Place, sha256_file
+from pipeline.core.errors import GristmillError, StageError, StoreError
 from pipeline.core.manifest import Group, Input, Receipt, Size, StageCount, add_groups, compose
+from pipeline.core.mirror import Remote
 from pipeline.core.packed import Tally
 from pipeline.core.schema import DOCUMENT, RAW, UNREADABLE, conform
 from pipeline.core.shards import TOKEN_LEVEL, ShardWriter, read_batches, rebatch, shard_name, write_text
@@ -42,6 +43,8 @@ class ShardJob:
     shard: Path | None = None
     decision: Path | None = None
     sketches: Path | None = None
+    receipt: Receipt | None = None
+    """Of `shard`, where the sweep before has signed for it."""
 
     @property
     def name(self) -> str:
@@ -53,6 +56,8 @@ class ShardJob:
         """Bytes to read, for progress."""
         if self.read:
             return self.read.part.size
+        if self.shard and self.receipt:
+            return next(file.bytes for file in self.receipt.files if file.path == self.shard.name)
         return self.shard.stat().st_size if self.shard and self.shard.exists() else 0
 
 
@@ -161,10 +166,20 @@ class _CountedRead:
 
 def _read(job: ShardJob) -> Iterator[pa.RecordBatch]:
     if job.shard:
+        _check(job.shard, job.receipt)
         yield from rebatch(read_batches(job.shard), job.batch_rows)
         return
     assert job.read
     yield from read_part(job.read, job.batch_rows)
+
+
+def _check(shard: Path, receipt: Receipt | None) -> None:
+    """StoreError where a shard that came over a network is not the one that its receipt signs for."""
+    if isinstance(shard, Remote) and receipt:
+        found = sha256_file(shard)
+        if found not in {file.sha256 for file in receipt.files}:
+            mark = SweepFolder(shard.parent).receipt_path(receipt.shard)
+            raise StoreError(f"{shard}: sha256 is {found}, not what its receipt says; delete {mark} and build again")
 
 
 def read_part(read: ReadPart, batch_rows: int) -> Iterator[pa.RecordBatch]:

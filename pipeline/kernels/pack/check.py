@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def check(engine: Engine, path: Path) -> None:
 
 def load_oracle(path: Path) -> Tokenizer:
     """The library's tokenizer, deaf to special tokens in a text."""
-    oracle = Tokenizer.from_file(str(path))
+    oracle = Tokenizer.from_file(os.fspath(path))
     oracle.encode_special_tokens = True
     oracle.no_truncation()
     oracle.no_padding()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ class Engine:
     ) -> None:
         self._rules = read_rules(path)
         self.known = Known(self._rules, slots)
-        self._host = Tokenizer.from_file(str(path))
+        self._host = Tokenizer.from_file(os.fspath(path))
         self._segment, self._batch_bytes = segment, batch_bytes
         self._open = device
         self._shared = device()

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pipeline.core.errors import SourceError, StoreError
+from pipeline.core.mirror import located
 
 _REPO = re.compile(r"hf://(?:datasets/)?(\w[\w.-]*/\w[\w.-]*?)(?:@([\w./-]+))?/?")
 
@@ -13,7 +14,7 @@ _REPO = re.compile(r"hf://(?:datasets/)?(\w[\w.-]*/\w[\w.-]*?)(?:@([\w./-]+))?/?
 def folder(name: str) -> Path:
     """The folder with the files; `hf://user/name@revision` is downloaded from the Hub that HF_ENDPOINT names."""
     if not name.startswith("hf://"):
-        path = Path(name)
+        path = located(name)
         if not path.is_dir():
             raise StoreError(f"{name}: there is no such folder; a dataset of the Hub is hf://user/name")
         return path
