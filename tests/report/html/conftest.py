@@ -19,6 +19,10 @@ HOSTILE = (
 URL = 'javascript:window.hacked=5//"><script>window.hacked=6</script>'
 RECIPE = {
     **{key: value for key, value in projects.RECIPE.items() if key not in ("tokenizer", "pack")},
+    "sources": [
+        *projects.RECIPE["sources"],
+        {"files": {"name": "odd", "paths": ["data/odd.jsonl"], "columns": {**projects.COLUMNS, "date": "date"}}},
+    ],
     "description": "Small & <b>hostile</b> </script>",
     "stages": [
         {"length": {"min_characters": 60, "by_language": {"en": {"min_characters": 200}}}},
@@ -58,7 +62,7 @@ def make_project(folder: Path) -> Path:
         {"id": "twin-2", "url": None, "text": twin.replace(twin.split()[90], "otherwise")},
     ]
     lines = "".join(json.dumps({**row, "date": "2019-05-04"}, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "data" / "web" / "odd.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "data" / "odd.jsonl").write_text(lines, encoding="utf-8")
     return recipe
 
 

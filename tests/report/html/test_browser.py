@@ -121,6 +121,20 @@ def test_a_slider_shows_what_another_limit_would_keep(shown: Browser) -> None:
     assert shown.run(f"return {kept}") == before
 
 
+def test_bars_filter_and_near_duplicates_show_what_differs(shown: Browser) -> None:
+    bars = "[...document.querySelectorAll('#content [data-fill] button')]"
+    labels = shown.run(f"return {bars}.map((one) => one.firstChild.textContent)")
+    assert {"example.co.uk", "2019"} <= set(labels)
+    shown.run(f"{bars}.find((one) => one.textContent.startsWith('example.co.uk')).click()")
+    assert documents_found(shown) == 3
+    shown.click("button.chip")
+    assert documents_found(shown) > 3
+    shown.click("#twins summary")
+    assert shown.run("return document.querySelector('#twins del, #twins ins').textContent.trim().length") > 0
+    shown.click("#twins .pair button.link")
+    assert shown.run("return document.querySelector('.document .badge').textContent") == "near duplicate"
+
+
 def test_the_keyboard_alone_searches_reads_and_goes_back(shown: Browser) -> None:
     shown.press("/")
     assert shown.run("return document.activeElement.id") == "search"
