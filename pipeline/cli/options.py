@@ -47,6 +47,12 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", h
 Limit = Annotated[int | None, typer.Option(min=1, help="documents to read of each source at most")]
 Data = Annotated[list[Path] | None, typer.Option(help="another folder that the recipe's paths may lie in")]
 Offline = Annotated[bool, typer.Option("--offline", help="download nothing")]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host", metavar="HOST", help="a host or network that addresses may reach though it is private"
+    ),
+]
 Device = Literal["auto", "cpu", "cuda"]
 OnDevice = Annotated[Device, typer.Option(help="where text is tokenized: auto is a GPU if there is one")]
 EngineName = Literal["processes", "ray"]
@@ -64,13 +70,20 @@ def one_of(choices: Any, given: str, option: str) -> Any:
 
 
 def options_for(
-    recipe: Path, root: Path, data: list[Path] | None, *, offline: bool, workers: int | None = None
+    recipe: Path,
+    root: Path,
+    data: list[Path] | None,
+    *,
+    offline: bool,
+    hosts: list[str] | None = None,
+    workers: int | None = None,
 ) -> Options:
     """Run options of the commands that ask about a recipe."""
     from pipeline.run.options import run_options
     from pipeline.run.recipe import project_folder
 
-    return run_options(project_folder(recipe), root=root, workers=workers, data=data or (), offline=offline)
+    base = project_folder(recipe)
+    return run_options(base, root=root, workers=workers, data=data or (), offline=offline, allow=hosts or ())
 
 
 def start_workers(workers: int | None) -> None:

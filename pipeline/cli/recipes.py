@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.options import (
     AsJson,
     Data,
+    Hosts,
     Limit,
     Offline,
     OnDevice,
@@ -38,11 +39,13 @@ def build(
     limit: Limit = None,
     data: Data = None,
     offline: Offline = False,
+    hosts: Hosts = None,
     device: OnDevice = "auto",
     engine: OnEngine = "processes",
     shards: Annotated[
         str | None, typer.Option(metavar="A-B", help="only these shards, with others on the same root at the same time")
     ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="hash what is stored; make again what was damaged")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="let changed content keep its name and version")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,8 +69,10 @@ def build(
         memory=memory,
         data=data or (),
         offline=offline,
+        allow=hosts or (),
         device=device,
         engine=engine,
+        verify=verify,
         replace=replace,
     )
     plan = planned(recipe, sets, limit, options)
@@ -109,6 +114,7 @@ def plan(
     limit: Limit = None,
     data: Data = None,
     offline: Offline = False,
+    hosts: Hosts = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the sweeps of a recipe: what is cached and what is to do. Reads no document."""
@@ -117,7 +123,7 @@ def plan(
 
     from pipeline.run.engine import progress_of
 
-    options = options_for(recipe, root, data, offline=offline)
+    options = options_for(recipe, root, data, offline=offline, hosts=hosts)
     made = planned(recipe, sets, limit, options)
     rows = progress_of(made, options)
     notes = {named.label: note for named in made.recipe.stages if (note := named.stage.note())}
@@ -142,6 +148,7 @@ def census(
     limit: Limit = None,
     data: Data = None,
     offline: Offline = False,
+    hosts: Hosts = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask every rule about every document and drop none: what each removes alone, with others, at other limits.
@@ -155,7 +162,7 @@ def census(
     from pipeline.report import census_tables
     from pipeline.run.census import is_measured, take_census
 
-    options = options_for(recipe, root, data, offline=offline, workers=workers)
+    options = options_for(recipe, root, data, offline=offline, hosts=hosts, workers=workers)
     asked = planned(recipe, sets, limit, options)
     taken = take_census(asked, options, sample=sample)
     report = censuses.census(taken.folder)
@@ -191,6 +198,7 @@ def limits(
     sets: Sets = None,
     data: Data = None,
     offline: Offline = False,
+    hosts: Hosts = None,
     as_json: AsJson = False,
 ) -> None:
     """Derive limits for a language from trusted text: a recipe whose sources are that text and whose stages measure.
@@ -208,7 +216,7 @@ def limits(
         chosen = TypeAdapter(deriving.Method).validate_python(method)
     except ValidationError:
         raise UsageError(f"--method {method}: tail, quantile or mean_std") from None
-    options = options_for(recipe, root, data, offline=offline, workers=workers)
+    options = options_for(recipe, root, data, offline=offline, hosts=hosts, workers=workers)
     taken = take_census(planned(recipe, sets, None, options), options, sample=sample)
     found = deriving.derive(taken.folder, lang, method=chosen, share=share, like=like, only=field or ())
     show(found, deriving.as_yaml(found), as_json=as_json)
@@ -225,6 +233,7 @@ def lsh(
     ] = None,
     sample: Annotated[int, typer.Option(min=2, help="documents to measure on at most")] = 10_000,
     data: Data = None,
+    hosts: Hosts = None,
     as_json: AsJson = False,
 ) -> None:
     """What bands and rows of minhash find: the probability by similarity, or what they find in your documents."""
@@ -242,7 +251,7 @@ def lsh(
             as_json=as_json,
         )
         return
-    texts = _sample(on, sample, data)
+    texts = _sample(on, sample, data, hosts)
     if len(texts) < 2:
         raise GristmillError(f"{on}: no two texts to compare (pages are text after `extract`: give the built corpus)")
     found = curve.measured(texts, shape, threshold)
@@ -250,7 +259,7 @@ def lsh(
     show({"bands": shape.bands, "rows": shape.rows, "measured": found._asdict()}, text, as_json=as_json)
 
 
-def _sample(path: Path, limit: int, data: list[Path] | None) -> list[str]:
+def _sample(path: Path, limit: int, data: list[Path] | None, hosts: list[str] | None) -> list[str]:
     """Texts of a built corpus, with its near-duplicates, or of the sources of a recipe."""
     if path.is_dir():
         from pipeline.report import ledger
@@ -258,7 +267,7 @@ def _sample(path: Path, limit: int, data: list[Path] | None) -> list[str]:
         return ledger.texts(path, ("near_duplicate",), limit)
     from pipeline.run.plan import first_texts
 
-    options = options_for(path, Path("build"), data, offline=False)
+    options = options_for(path, Path("build"), data, offline=False, hosts=hosts)
     made = planned(path, None, None, options)
     with options.place.active():
         return first_texts(made, limit)

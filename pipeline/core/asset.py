@@ -29,7 +29,8 @@ def default_cache() -> Path:
 class Place:
     """Where a run looks: relative paths under `base`, absolute ones only inside a root, downloads in `cache`.
 
-    `device` is where kernels run that have a choice: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+    `device` is where kernels run that have a choice: `cpu`, `cuda`, or `auto` for a GPU if there is one. `allow` are
+    hosts, addresses or networks (`10.1.0.0/16`) that web addresses may reach although they are not public.
     """
 
     base: Path = field(default_factory=Path.cwd)
@@ -37,6 +38,7 @@ class Place:
     data: tuple[Path, ...] = ()
     offline: bool = False
     device: str = "auto"
+    allow: tuple[str, ...] = ()
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -45,7 +47,10 @@ class Place:
 
     def resolve(self, path: str) -> Path:
         """The file meant by a path in a recipe; GristmillError where it leaves the roots, links followed."""
-        found = (self.base / path).resolve()
+        try:
+            found = (self.base / path).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL, a name that is too long
+            raise GristmillError(f"{path!r} is no path that can be followed ({error}): correct it") from None
         if not any(found.is_relative_to(root) for root in self.roots):
             roots = ", ".join(str(root) for root in self.roots)
             raise GristmillError(

@@ -5,6 +5,7 @@ GristmillError
 ├─ RecipeError      the recipe is wrong          all problems, with paths, and a suggestion
 ├─ SourceError      an input cannot be read      uri, offset, what was expected
 ├─ StageError       a stage failed on data       stage, shard, document id
+├─ WorkerDied       a process that did a job   how often; out of memory, or a crash
 ├─ BuildFailed      some shards failed           each of them with its error; the others are done
 ├─ StoreError       a stored thing is not whole  file, expected and found, the command that rebuilds it
 ├─ MissingBackend   a package is not installed   the pip line
@@ -85,6 +86,10 @@ class StageError(GristmillError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.stage, self.shard, self.document, self.message))
+
+
+class WorkerDied(GristmillError):
+    """The process that did a job died of it, every time: out of memory, or a crash in native code."""
 
 
 class BuildFailed(GristmillError):

@@ -152,6 +152,12 @@ class Receipt(Record):
     tally: TokenTally | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     """Time by stage, of the run that did the work. The only part that differs from run to run."""
+    check: str = ""
+    """sha256 of the rest but `seconds`, set where it is written: a receipt that was changed since is none."""
+
+    def checked(self) -> Receipt:
+        """The same with its `check`."""
+        return self.model_copy(update={"check": digest(self.model_dump(mode="json", exclude={"check", "seconds"}))})
 
     @property
     def n_dropped(self) -> int:
@@ -356,11 +362,14 @@ def _instead(folder: Path) -> str:
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt, None where there is none; StoreError where it cannot be read."""
     try:
-        return Receipt.model_validate_json(path.read_bytes())
+        receipt = Receipt.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise StoreError(f"{path}: not a receipt; delete it and run the same build again") from error
+    if receipt != receipt.checked():
+        raise StoreError(f"{path}: was changed since it was written; delete it and run the same build again")
+    return receipt
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
@@ -65,6 +66,12 @@ def documents(rows: Iterable[Mapping[str, object]], extra: Mapping[str, pa.DataT
     listed = list(rows)
     arrays = [pa.array([row.get(name) for row in listed], type=dtype) for name, dtype in columns.items()]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(columns.items())))
+
+
+def record_id(source: str, file: str, offset: int) -> str:
+    """32 hex digits of BLAKE2b over the source's name, the file's name and the offset."""
+    place = f"{source}\0{file}\0{offset}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(place, digest_size=16).hexdigest()
 
 
 def _cast(array: pa.Array, dtype: pa.DataType) -> pa.Array:

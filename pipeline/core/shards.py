@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -59,6 +60,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a small file whole."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_checked(path: Path, text: str) -> None:
+    """Write a small file whole, with its sha256 as a last line."""
+    write_text(path, f"{text}\n{_sha256(text)}\n")
+
+
+def read_checked(path: Path) -> str | None:
+    """What `write_checked` wrote; None where there is no such file, or it was changed since."""
+    try:
+        text, _, check = path.read_text(encoding="utf-8").removesuffix("\n").rpartition("\n")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return text if check == _sha256(text) else None
 
 
 def sweep_away(folder: Path) -> None:
@@ -237,6 +252,10 @@ def _open_writer(path: Path, schema: pa.Schema, level: int | None) -> pa.RecordB
     codec = None if level is None else pa.Codec("zstd", compression_level=level)
     options = pa.ipc.IpcWriteOptions(compression=codec)
     return pa.ipc.new_file(os.fspath(path), schema, options=options)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 
 from pipeline.core.schema import VERDICT
 
+CRASHED = "crashed_worker"
+"""The reason, at any stage, of a document that killed every process that the stage was asked in."""
+
 
 class Reason(NamedTuple):
     """Why a document is dropped: a past-tense fact and the measure that it rests on."""

@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import islice
 from typing import Any, TypeVar
 
-from pipeline.core.errors import GristmillError, MissingBackend
+from pipeline.core.errors import GristmillError, MissingBackend, WorkerDied
 from pipeline.run.executors import ATTEMPTS, Failed
 
 J = TypeVar("J")
@@ -75,7 +75,7 @@ class Ray:
                     told = str(error).strip().split("\n")[0]
                     yield (
                         job,
-                        Failed(RuntimeError(f"its worker died {ATTEMPTS} times; out of memory, or a crash: {told}")),
+                        Failed(WorkerDied(f"its worker died {ATTEMPTS} times; out of memory, or a crash: {told}")),
                     )
 
     def _window(self) -> int:

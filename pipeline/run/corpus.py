@@ -33,6 +33,7 @@ from pipeline.core.manifest import (
 )
 from pipeline.core.shards import shard_name, write_text
 from pipeline.core.stage import FACTS, Global, read_facts
+from pipeline.core.verdict import CRASHED
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import TOMBSTONES, Removed
@@ -154,27 +155,36 @@ class Corpus:
         return None
 
 
-def is_whole(folder: Path, manifest: Manifest, removed: Removed | None = None) -> bool:
-    """Whether exactly this corpus is in its folder, with all of its files, but for the documents removed since."""
+def is_whole(folder: Path, manifest: Manifest, removed: Removed | None = None, *, verify: bool = False) -> bool:
+    """Whether exactly this corpus is in its folder, with all of its files, but for the documents removed since.
+
+    The files count by their sizes, with `verify` by their digests.
+    """
     try:
         built = read_manifest(folder)
     except StoreError:
         return False
     files = (*built.documents, *built.tokens, *((built.tokenizer,) if built.tokenizer else ()))
     there = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    sizes = all(there.get(folder / file.path) == file.bytes for file in files)
-    return (removed.before if removed else built.digest) == manifest.digest and sizes
+    whole = all(there.get(folder / file.path) == file.bytes for file in files)
+    whole = whole and (not verify or all(sha256_file(folder / file.path) == file.sha256 for file in files))
+    return (removed.before if removed else built.digest) == manifest.digest and whole
 
 
 def warnings_of(
     stages: Iterable[StageCount], expect: dict[str, tuple[float, float]], judges: Collection[str]
 ) -> tuple[Warned, ...]:
-    """Missed expectations; else stages that removed nearly all of `WARN_ROWS` documents, or none of `DEAD_ROWS`.
+    """Documents that killed their process; missed expectations.
 
-    Only `judges` can be dead: a stage that also writes columns has done something.
+    Else stages that removed nearly all of `WARN_ROWS` documents, or none of `DEAD_ROWS`. Only `judges` can be dead: a stage that also writes columns has done something.
     """
     found: list[Warned] = []
     for count in stages:
+        if n_crashed := count.dropped.get(CRASHED):
+            message = (
+                f"killed its process at {n_crashed:,} documents, which were dropped: another machine may keep them"
+            )
+            found.append(Warned(stage=count.stage, message=message))
         read, dropped = count.read.documents, sum(count.dropped.values())
         share = dropped / read if read else 0.0
         if count.stage in expect:

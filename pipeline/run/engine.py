@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.core import merkle
-from pipeline.core.errors import BuildFailed, DriftError
+from pipeline.core.errors import BuildFailed, DriftError, StoreError, WorkerDied
 from pipeline.core.manifest import Manifest, Receipt, read_manifest
-from pipeline.core.shards import shard_name, write_text
+from pipeline.core.shards import read_checked, shard_name, write_checked
 from pipeline.core.stage import Exchange, Global, Sketches
+from pipeline.run.careful import run_alone, run_carefully
 from pipeline.run.corpus import Corpus, is_whole
 from pipeline.run.exchange import FileExchange
-from pipeline.run.executors import Executor, Failed
+from pipeline.run.executors import Executor, Failed, Serial
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import remove_again, tombstones
-from pipeline.run.store import ROOT, Store, SweepFolder, is_made, made, seal
-from pipeline.run.sweep import ShardJob, run_shard, run_sketch, sketch_mark
+from pipeline.run.store import ROOT, Store, SweepFolder, is_sound, made, seal, write_digests
+from pipeline.run.sweep import ShardJob, is_sketched, run_shard, run_sketch, sketch_mark
 
 
 class Listener(Protocol):
@@ -65,7 +66,7 @@ def build(plan: Plan, options: Options, listener: Listener) -> Built:
         corpus = Corpus(plan, store, receipts, builder.decision, builder.root(len(receipts[0])))
         manifest = corpus.manifest(options, time.perf_counter() - started)
         removed = tombstones(folder)
-        if not is_whole(folder, manifest, removed):
+        if not is_whole(folder, manifest, removed, verify=options.verify):
             corpus.publish(manifest, folder, removed)
             if removed:
                 remove_again(folder, removed)
@@ -134,22 +135,29 @@ class _Builder:
         return len(jobs) - len(receipts)
 
     def _do(self, sweep: PlannedSweep, folder: SweepFolder, jobs: list[ShardJob]) -> dict[int, Receipt]:
-        """The receipts of these shards, by number, after doing what is missing."""
+        """The receipts of these shards, by number, after doing what is missing, or with `verify` damaged."""
+        if self.options.verify:
+            for _ in self.executor.map(folder.verify, [job.index for job in jobs]):
+                pass
         receipts = folder.receipts(job.index for job in jobs)
         todo = [job for job in jobs if job.index not in receipts]
         self.listener.sweep_started(sweep, len(todo), len(receipts), sum(job.size for job in todo))
-        return receipts | self._run(run_shard, todo)
+        return receipts | self._run(run_alone if isinstance(self.executor, Serial) else run_shard, todo)
 
     def root(self, n_shards: int) -> str:
         """The root over the documents of the last sweep; found once, and remembered beside them."""
         sweep = self.plan.sweeps[-1]
         folder = SweepFolder(self.store.folder(sweep.name, sweep.key))
         remembered = folder.path / ROOT
-        if not remembered.exists():
+        root = read_checked(remembered) if remembered.exists() else None
+        if root is None:
+            for _ in self._results(folder.verify, range(n_shards)):
+                pass
             shards = [folder.shard(index) for index in range(n_shards)]
             with self.store.scratch(self.store.root) as scratch:
-                write_text(remembered, merkle.root_of(shards, self._results, scratch))
-        return remembered.read_text(encoding="utf-8")
+                root = merkle.root_of(shards, self._results, scratch)
+            write_checked(remembered, root)
+        return root
 
     def _results(self, fn: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         """What the jobs give, in any order; the error of the first that fails."""
@@ -171,13 +179,22 @@ class _Builder:
     def _run(self, fn: Callable[[ShardJob], Receipt], jobs: Iterable[ShardJob]) -> dict[int, Receipt]:
         receipts: dict[int, Receipt] = {}
         failures: dict[str, Exception] = {}
+        died: list[ShardJob] = []
         for job, result in self.executor.map(fn, jobs):
             if isinstance(result, Failed):
-                failures[job.name] = result.error
+                if fn is run_shard and isinstance(result.error, WorkerDied):
+                    died.append(job)
+                else:
+                    failures[job.name] = result.error
                 continue
             receipts[job.index] = result
             self.worked += 1
             self.listener.shard_done(job.sweep, result, job.size)
+        if died:
+            try:
+                receipts |= self._run(run_carefully, died)
+            except BuildFailed as error:
+                failures |= error.failures
         if failures:
             raise BuildFailed(failures)
         return receipts
@@ -191,20 +208,21 @@ class _Builder:
         assert sweep.closing and isinstance(sweep.closing.stage, Global)
         folder = self._decision_folder(sweep)
         decision = folder / "decision"
-        if is_made(decision):
+        if is_sound(decision):
             return decision
         started = time.perf_counter()
         self.listener.deciding(sweep.closing.label)
         sketch = self.store.sketches(sweep.closing.label, sweep.decision_key)
         files = tuple(sketch / f"{shard_name(job.index)}.arrow" for job in jobs)
         marked = {path.name for path in sketch.glob("*.json")}
-        lacking = [job for job, file in zip(jobs, files, strict=True) if sketch_mark(file).name not in marked]
-        self._run(run_sketch, lacking)
+        there = [sketch_mark(file).name in marked and is_sketched(file) for file in files]
+        self._run(run_sketch, [job for job, done in zip(jobs, there, strict=True) if not done])
         rows = tuple(receipt.rows_out for receipt in receipts)
         sketches = Sketches(files, rows, tuple(source.name for source in self.plan.recipe.sources))
         with self.store.scratch(folder) as scratch, made(decision) as out:
             exchange: Exchange = FileExchange(self.executor, scratch, partition_bytes=self.options.partition_bytes)
             sweep.closing.stage.decide(sketches, out, exchange)
+        write_digests(decision)
         self.worked += 1
         self.listener.decided(sweep.closing.label, time.perf_counter() - started)
         return decision
@@ -231,7 +249,10 @@ def _refuse_drift(plan: Plan, store: Store, options: Options) -> None:
     folder = store.corpus(plan.recipe.name)
     if options.replace or not (folder / "manifest.json").exists():
         return
-    built = read_manifest(folder)
+    try:
+        built = read_manifest(folder)
+    except StoreError:  # a damaged manifest refuses nothing: the corpus is put together again
+        return
     header = plan.recipe.header
     if built.recipe.get("version") == header.version and built.key != plan.key:
         raise DriftError(

@@ -15,9 +15,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from types import ModuleType
 from typing import Protocol, TypeVar
+
+from pipeline.core.errors import WorkerDied
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -53,7 +55,7 @@ def start_server() -> None:
     Called before a command's own imports: the two then go on side by side. Without it, the first job waits.
     """
     if _FORKED:
-        _context()
+        child_context()
         forkserver.ensure_running()
 
 
@@ -65,7 +67,7 @@ class Serial:
     ) -> Iterator[tuple[J, R | Failed]]:
         """One job after the other."""
         for job in jobs:
-            yield job, _attempt(fn, job)
+            yield job, attempt(fn, job)
 
 
 class Processes:
@@ -114,20 +116,22 @@ class Processes:
                 except BrokenProcessPool:
                     self._close()
                     if deaths + 1 >= ATTEMPTS:
-                        yield job, Failed(RuntimeError(f"its worker died {ATTEMPTS} times; out of memory, or a crash"))
+                        yield job, Failed(WorkerDied(f"its worker died {ATTEMPTS} times; out of memory, or a crash"))
                     else:
                         suspects.append((job, deaths + 1))
 
-    def _submit(self, fn: Callable[[J], R], job: J) -> Future[R | Failed]:
+    def _submit(self, fn: Callable[[J], R], job: J, tries: int = 0) -> Future[R | Failed]:
         if self._pool is None:
             self._others = set(multiprocessing.active_children())
-            self._pool = ProcessPoolExecutor(self.workers, _context(), _start_worker, (dict(os.environ),))
+            self._pool = ProcessPoolExecutor(self.workers, child_context(), start_worker, (dict(os.environ),))
         try:
             with nullcontext() if fn.__module__ == "__main__" else _without_main():
-                return self._pool.submit(_attempt, fn, job)
-        except BrokenProcessPool:
+                return self._pool.submit(attempt, fn, job)
+        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # or what workers are forked from has died
             self._close()
-            return self._submit(fn, job)
+            if tries == ATTEMPTS:
+                raise WorkerDied(f"no worker can be started ({type(error).__name__}: {error})") from None
+            return self._submit(fn, job, tries + 1)
 
     def _workers(self) -> set[multiprocessing.process.BaseProcess]:
         return set(multiprocessing.active_children()) - self._others if self._pool else set()
@@ -152,14 +156,16 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _attempt(fn: Callable[[J], R], job: J) -> R | Failed:
+def attempt(fn: Callable[[J], R], job: J) -> R | Failed:
+    """What the job gives, or the exception that it raises."""
     try:
         return fn(job)
     except Exception as error:
         return Failed(error)
 
 
-def _context() -> BaseContext:
+def child_context() -> ForkServerContext | SpawnContext:
+    """How processes are made: forked from one that has imported what workers need, where that is safe."""
     if not _FORKED:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -167,7 +173,7 @@ def _context() -> BaseContext:
     return context
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+def start_worker(environment: dict[str, str]) -> None:
     """The parent's variables, one thread, no answer to Ctrl-C (the parent's business), no life without the parent."""
     os.environ.clear()
     os.environ.update(environment)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,9 @@ from pipeline.core.stage import Decision, Global, Local, Stage
 from pipeline.core.verdict import Verdict
 from pipeline.run.plan import read_label
 from pipeline.run.recipe import Named
+
+if TYPE_CHECKING:
+    from pipeline.run.careful import Care
 
 
 @dataclass
@@ -38,11 +42,16 @@ class Judging:
     """The stages of a sweep, the first of them perhaps with a decision; `source` is set where documents are read."""
 
     def __init__(
-        self, stages: Sequence[Named], columns: Mapping[str, pa.DataType], decision: Decision, source: str = ""
+        self,
+        stages: Sequence[Named],
+        columns: Mapping[str, pa.DataType],
+        decision: Decision,
+        source: str = "",
+        care: Care | None = None,
     ) -> None:
         self.rows_in = 0
         self.ledger_columns = {**VERDICT, **columns}
-        self._decision = decision
+        self._decision, self._care = decision, care
         self._stages: dict[str, Named | None] = {read_label(source): None} if source else {}
         self._stages |= {named.label: named for named in stages}
         self._tallies = {label: Tally() for label in self._stages}
@@ -57,7 +66,7 @@ class Judging:
         size = Size.of(batch.column("text"))
         for label, tally in self._tallies.items():
             started = time.perf_counter()
-            verdict = self._ask(label, batch, decision)
+            verdict = self._carefully(label, batch, decision) if self._care else self._ask(label, batch, decision)
             tally.seconds += time.perf_counter() - started
             tally.read += size
             tally.found.update(verdict.found)
@@ -92,6 +101,16 @@ class Judging:
     def seconds(self) -> dict[str, float]:
         """Time spent in each stage."""
         return {label: round(tally.seconds, 3) for label, tally in self._tallies.items()}
+
+    def _carefully(self, label: str, batch: pa.RecordBatch, decision: Decision) -> Verdict:
+        """The same, written down first; a row that is known to crash here is dropped. It is alone in its batch."""
+        assert self._care
+        if batch.num_rows == 0:
+            return self._ask(label, batch, decision)
+        if verdict := self._care.verdict(label, decision.start):
+            return verdict
+        self._care.doing(label, decision.start, self.rows_in - decision.start)
+        return self._ask(label, batch, decision)
 
     def _ask(self, label: str, batch: pa.RecordBatch, decision: Decision) -> Verdict:
         named = self._stages[label]

@@ -31,6 +31,8 @@ class Options:
     """MiB that the shuffles of deduplication may take, all workers together; None: about 300 a worker."""
     engine: Engine = "processes"
     """Where jobs run: `processes` on this machine, or `ray`; one worker of the former is this process itself."""
+    verify: bool = False
+    """Hash every stored file of earlier builds and make again what is not as it was written."""
     replace: bool = False
     """Let a changed recipe take the place of a corpus of the same name and version."""
 

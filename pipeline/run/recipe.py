@@ -21,6 +21,9 @@ from pipeline.core.stage import Checkpoint, Global, Local, Reshape, Share, Sourc
 from pipeline.run.overrides import apply_overrides
 from pipeline.run.registry import room_of, stages, suggestion
 
+MOST = 500
+"""Sources, stages, and mistakes in one of them that are spoken of: looking for what was meant takes its time."""
+
 
 class Card(BaseModel):
     """What a person declares of the corpus: its licence, and the file with the answers that no machine can give."""
@@ -186,6 +189,9 @@ class _Checker:
         if not isinstance(value, list) or (not value and not empty):
             self._say(section, "must be a list of stages" + ("" if empty else " with at least one entry"))
             return []
+        if len(value) > MOST:
+            self._say(section, f"{len(value):,} entries are more than a recipe may have ({MOST:,})")
+            return []
         found = [self._entry(entry, f"{section}[{index}]", kinds) for index, entry in enumerate(value)]
         return [entry for entry in found if entry]
 
@@ -245,7 +251,7 @@ class _Checker:
         try:
             return model.model_validate_json(json.dumps(config, ensure_ascii=False))
         except ValidationError as error:
-            for detail in error.errors():
+            for detail in error.errors()[:MOST]:
                 known = _keys_at(model, detail["loc"][:-1]) or [*model.model_fields, *others]
                 self._say(_join(path, detail["loc"]), _phrase(detail, known))
         return None

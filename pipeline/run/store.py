@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import uuid
@@ -17,7 +18,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.folders import publish, remove_tree, send
 from pipeline.core.manifest import FileDigest, Receipt, read_receipt
 from pipeline.core.mirror import Remote, bring
-from pipeline.core.shards import TEMPORARY, shard_name, sweep_away, write_text
+from pipeline.core.shards import TEMPORARY, read_checked, shard_name, sweep_away, write_checked, write_text
 from pipeline.run import hold
 
 ROOT = "root"
@@ -139,6 +140,20 @@ class SweepFolder:
             return receipt
         return None
 
+    def verify(self, index: int) -> None:
+        """StoreError where a file of a shard is not what its receipt says; the receipt goes: it is made again.
+
+        What comes over a network is held to its receipt when it is read.
+        """
+        receipt = None if isinstance(self.path, Remote) else self.receipt(index)
+        for file in receipt.files if receipt else ():
+            if (found := sha256_file(self.path / file.path)) != file.sha256:
+                self.receipt_path(index).unlink(missing_ok=True)
+                raise StoreError(
+                    f"{self.path / file.path}: sha256 is {found}, its receipt says {file.sha256}; it was damaged since "
+                    "it was written, and the same command makes it again"
+                )
+
 
 def file_digest(path: Path, base: Path, rows: int) -> FileDigest:
     """Measure a file that has just been written."""
@@ -190,6 +205,26 @@ def is_made(folder: Path) -> bool:
 
 def _made(folder: Path) -> Path:
     return folder.with_name(folder.name + MADE)
+
+
+def write_digests(folder: Path) -> None:
+    """Beside a folder of this machine, the digests of its files."""
+    if isinstance(folder, Remote):
+        return
+    write_checked(folder.with_suffix(".sha256"), json.dumps(_digests(folder)))
+
+
+def is_sound(folder: Path) -> bool:
+    """Whether the folder is there, with exactly the files that it was made with; in a store, whether it is finished."""
+    if isinstance(folder, Remote):
+        return is_made(folder)
+    told = read_checked(folder.with_suffix(".sha256"))
+    return told is not None and folder.exists() and json.loads(told) == _digests(folder)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
 def link(source: Path, target: Path) -> None:

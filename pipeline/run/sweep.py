@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +24,26 @@ from pipeline.core.manifest import Group, Input, Receipt, Size, StageCount, add_
 from pipeline.core.mirror import Remote
 from pipeline.core.packed import Tally
 from pipeline.core.schema import DOCUMENT, RAW, UNREADABLE, conform
-from pipeline.core.shards import TOKEN_LEVEL, ShardWriter, read_batches, rebatch, shard_name, write_text
+from pipeline.core.shards import (
+    TOKEN_LEVEL,
+    ShardWriter,
+    read_batches,
+    read_checked,
+    rebatch,
+    shard_name,
+    write_checked,
+    write_text,
+)
 from pipeline.core.stage import Decision, Global, Reshape
 from pipeline.run.judging import Judging, visible
 from pipeline.run.plan import PlannedSweep, ReadPart
 from pipeline.run.store import SweepFolder, file_digest
+
+if TYPE_CHECKING:
+    from pipeline.run.careful import Care
+
+SKETCH, RESHAPE = "its sketch", "its rows"
+"""What a careful worker writes down that is no stage's judgement."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +77,14 @@ class ShardJob:
         return self.shard.stat().st_size if self.shard and self.shard.exists() else 0
 
 
-def run_shard(job: ShardJob) -> Receipt:
+def run_shard(job: ShardJob, care: Care | None = None) -> Receipt:
     """Do the whole shard; afterwards its files and then its receipt are in the sweep's folder."""
     with job.place.active():
         if job.sweep.locals and isinstance(job.sweep.locals[-1].stage, Reshape):
-            receipt = _reshape(job, job.sweep.locals[-1].stage)
+            receipt = _reshape(job, job.sweep.locals[-1].stage, care)
         else:
-            receipt = _sweep(job)
-        write_text(job.folder.receipt_path(job.index), receipt.to_json())
+            receipt = _sweep(job, care)
+        write_text(job.folder.receipt_path(job.index), receipt.checked().to_json())
     return receipt
 
 
@@ -77,16 +93,17 @@ def run_sketch(job: ShardJob) -> Receipt:
     with job.place.active():
         receipt = job.folder.receipt(job.index)
         assert receipt
+        job.folder.verify(job.index)
         with ShardSketch(job) as sketch:
             for batch in rebatch(read_batches(job.folder.shard(job.index)), job.batch_rows):
                 sketch.add(batch)
     return receipt
 
 
-def _sweep(job: ShardJob) -> Receipt:
+def _sweep(job: ShardJob, care: Care | None) -> Receipt:
     stages = (*((job.sweep.opening,) if job.sweep.opening else ()), *job.sweep.locals)
     decision = Decision(job.decision or Path(), job.index)
-    judging = Judging(stages, job.sweep.columns, decision, job.read.source.name if job.read else "")
+    judging = Judging(stages, job.sweep.columns, decision, job.read.source.name if job.read else "", care)
     shard, ledger = job.folder.shard(job.index), job.folder.ledger(job.index)
     groups: list[tuple[Group, ...]] = []
     with ExitStack() as stack:
@@ -95,11 +112,13 @@ def _sweep(job: ShardJob) -> Receipt:
         sketch: ShardSketch | None = None
         if job.sweep.closing and job.sketches:
             sketch = stack.enter_context(ShardSketch(job))
-        for batch in _read(job):
+        for batch in _read(job, care):
             kept, dropped = judging.judge(batch)
             ledger_writer.write(dropped)
             kept = conform(kept, job.sweep.columns)
             if sketch:
+                if care and kept.num_rows:
+                    care.doing(SKETCH, judging.rows_in - batch.num_rows, batch.num_rows)
                 sketch.add(kept)
             kept_writer.write(kept)
             groups.append(compose(kept))
@@ -117,13 +136,13 @@ def _sweep(job: ShardJob) -> Receipt:
     )
 
 
-def _reshape(job: ShardJob, stage: Reshape) -> Receipt:
+def _reshape(job: ShardJob, stage: Reshape, care: Care | None) -> Receipt:
     assert job.decision and job.shard
     decision = Decision(job.decision, job.index)
     schema = stage.row_schema(decision)
     facts: Counter[str] = Counter()
     started = time.perf_counter()
-    read = _CountedRead(job, stage)
+    read = _CountedRead(job, stage, care)
     tally = Tally()
     with ExitStack() as stack:
         writers = {
@@ -152,25 +171,29 @@ def _reshape(job: ShardJob, stage: Reshape) -> Receipt:
 class _CountedRead:
     """The documents that a reshape reads, counted as they pass."""
 
-    def __init__(self, job: ShardJob, stage: Reshape) -> None:
-        self.job, self.stage = job, stage
+    def __init__(self, job: ShardJob, stage: Reshape, care: Care | None) -> None:
+        self.job, self.stage, self.care = job, stage, care
         self.rows = 0
         self.size = Size()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for batch in _read(self.job):
+        for batch in _read(self.job, self.care):
+            if self.care:
+                self.care.doing(RESHAPE, self.rows, batch.num_rows)
             self.rows += batch.num_rows
             self.size += Size.of(batch.column("text"))
             yield visible(self.stage, batch)
 
 
-def _read(job: ShardJob) -> Iterator[pa.RecordBatch]:
+def _read(job: ShardJob, care: Care | None) -> Iterator[pa.RecordBatch]:
     if job.shard:
         _check(job.shard, job.receipt)
-        yield from rebatch(read_batches(job.shard), job.batch_rows)
-        return
-    assert job.read
-    yield from read_part(job.read, job.batch_rows)
+        SweepFolder(job.shard.parent).verify(job.index)
+        batches = rebatch(read_batches(job.shard), job.batch_rows)
+    else:
+        assert job.read
+        batches = read_part(job.read, job.batch_rows, care)
+    return care.cautious(batches) if care else batches
 
 
 def _check(shard: Path, receipt: Receipt | None) -> None:
@@ -182,10 +205,11 @@ def _check(shard: Path, receipt: Receipt | None) -> None:
             raise StoreError(f"{shard}: sha256 is {found}, not what its receipt says; delete {mark} and build again")
 
 
-def read_part(read: ReadPart, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def read_part(read: ReadPart, batch_rows: int, care: Care | None = None) -> Iterator[pa.RecordBatch]:
     """What a source has in one part, with the columns of every source, as far as the limit allows."""
     columns = {**DOCUMENT, **RAW, **UNREADABLE, **read.source.columns_written()}
-    batches = (conform(batch, columns) for batch in read.source.read(read.part))
+    given = care.read(read) if care else read.source.read(read.part)
+    batches = (conform(batch, columns) for batch in given)
     yield from rebatch(_first(batches, read.limit), batch_rows)
 
 
@@ -245,9 +269,18 @@ class ShardSketch:
     ) -> None:
         self._writer.__exit__(kind, error, trace)
         if kind is None:
-            write_text(sketch_mark(self.path), json.dumps({"rows": self.rows}))
+            told = {"rows": self.rows, "sha256": "" if isinstance(self.path, Remote) else sha256_file(self.path)}
+            write_checked(sketch_mark(self.path), json.dumps(told))
 
 
 def sketch_mark(path: Path) -> Path:
-    """Beside a sketch, written after it: how many documents it stands for."""
+    """Beside a sketch, written after it: how many documents it stands for, and its digest."""
     return path.with_suffix(".json")
+
+
+def is_sketched(path: Path) -> bool:
+    """Whether a sketch is there and what was written; in a store, whether it is there."""
+    if isinstance(path, Remote):
+        return sketch_mark(path).exists()
+    told = read_checked(sketch_mark(path))
+    return told is not None and path.exists() and json.loads(told)["sha256"] == sha256_file(path)

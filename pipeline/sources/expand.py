@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
 STEP = 4096
-"""Compressed bytes fed at once: bounds what one call can expand to (gzip 4 MiB, zstd 128 MiB at the very worst)."""
+"""Compressed bytes of gzip fed at once, of zstd a quarter: bounds what one call can expand to, 4 and 32 MiB."""
 RATIO, RATIO_FROM = 1000, 256 << 20
 """Expansion refused as a bomb, judged only from this many bytes on: the most that text was seen to reach is 100."""
 
@@ -58,7 +58,8 @@ def chunks(stream: BinaryIO, kind: str | None, max_bytes: int) -> Iterator[bytes
 def inflated(stream: BinaryIO, kind: str) -> Iterator[tuple[int, bytes]]:
     """Pairs of compressed bytes consumed and what they expand to, over all members; Damaged at the end of a cut one."""
     member: Inflater | None = None
-    while data := stream.read(STEP):
+    step = STEP if kind == "gzip" else STEP // 4
+    while data := stream.read(step):
         while data:
             if member is None and kind == "gzip" and not data.strip(b"\0"):
                 yield len(data), b""  # tapes are padded with zeros after the last member

@@ -63,7 +63,7 @@ def fetch(uri: str, sha256: str | None = None, *, tag: str | None = None) -> Pat
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         known = _record(folder)
-        if known and _is_wanted(known, uri, sha256, tag):
+        if known and _is_wanted(known, uri, sha256, tag) and digest_of(folder / known.sha256) == known.sha256:
             return folder / known.sha256
         if current().offline:
             raise SourceError(redact(uri), "not in the cache and this run is offline: run once without --offline")

@@ -18,7 +18,7 @@ from pipeline.core.schema import DOCUMENT, UNREADABLE
 from pipeline.core.shards import write_text
 from pipeline.core.stage import Part, Slice, Source
 from pipeline.sources import transfer
-from pipeline.sources.address import scrub
+from pipeline.sources.address import redact, scrub
 from pipeline.sources.columns import Columns, absent
 from pipeline.sources.fetch import recorded
 from pipeline.sources.lines import object_row
@@ -148,14 +148,21 @@ def resolve_commit(dataset: str, revision: str) -> str:
 
 
 def data_files(dataset: str, config: str | None, commit: str) -> dict[str, list[str]]:
-    """The addresses of the files of a configuration, by split."""
+    """The addresses of the files of a configuration, by split; SourceError for one that is not in the dataset.
+
+    A dataset's own metadata says where its files are, and may say another server, or a path on this machine.
+    """
     from datasets import load_dataset_builder
 
     try:
         builder = load_dataset_builder(dataset, config, revision=commit)
     except (ValueError, OSError) as error:
         raise SourceError(f"{dataset}@{commit}", scrub(str(error))) from None
-    return {str(split): [str(uri) for uri in uris] for split, uris in (builder.config.data_files or {}).items()}
+    found = {str(split): [str(uri) for uri in uris] for split, uris in (builder.config.data_files or {}).items()}
+    for uri in (uri for uris in found.values() for uri in uris):
+        if not re.match(rf"hf://datasets/[\w.-]+(/[\w.-]+)?@{re.escape(commit)}/", uri) or "/../" in uri:
+            raise SourceError(f"{dataset}@{commit}", f"names a file that is not its own: {redact(uri)}")
+    return found
 
 
 def streamed(dataset: str, config: str | None, commit: str, split: str) -> Any:  # datasets.IterableDataset

@@ -22,7 +22,7 @@ from pipeline.sources.attempts import Stated
 from pipeline.sources.expand import chunks, compression
 from pipeline.sources.fetch import AT_ONCE, digest_of, fetch, is_sha256, recorded, stat
 from pipeline.sources.lines import decoded, split
-from pipeline.sources.records import Origin
+from pipeline.sources.records import Origin, lone_surrogate
 from pipeline.sources.transfer import matches
 
 Parts = list[Part]
@@ -86,7 +86,10 @@ class Listed(Source):
         sha256 = self.sha256.get(uri)
         if not is_remote(uri):
             path = fetch(uri, sha256)
-            return Slice(uri, current().relative(path), digest_of(path), path.stat().st_size)
+            name = current().relative(path)
+            if lone_surrogate(name):
+                raise SourceError(ascii(name), "the name of this file is not UTF-8: rename it")
+            return Slice(uri, name, digest_of(path), path.stat().st_size)
         stated = stat(uri)
         if sha256 is None and not stated.tag:
             if not current().offline:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import SourceError
-from pipeline.sources.expand import RATIO, Damaged
+from pipeline.sources.expand import RATIO, RATIO_FROM, Damaged
 
 MAX_MEMBERS = 100_000
 
@@ -16,7 +16,8 @@ MAX_MEMBERS = 100_000
 def member_sizes(path: Path, name: str) -> dict[str, int]:
     """The size that the archive states for each member, expanded; those with `..` or a root in their name are skipped.
 
-    Of several members of one name the last counts. SourceError where the file is no ZIP archive.
+    Of several members of one name the last counts. SourceError where the file is no ZIP archive, or where members
+    that overlap make a bomb of it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -25,6 +26,8 @@ def member_sizes(path: Path, name: str) -> dict[str, int]:
         raise SourceError(name, f"not a ZIP archive that can be read ({error})") from None
     if len(listed) > MAX_MEMBERS:
         raise SourceError(name, f"{len(listed):,} members are more than is read ({MAX_MEMBERS:,})")
+    if (total := sum(info.file_size for info in listed)) > max(RATIO_FROM, RATIO * path.stat().st_size):
+        raise SourceError(name, f"its members expand to {total:,} bytes, more than {RATIO} times its size")
     return {info.filename: info.file_size for info in listed if not info.is_dir() and _is_inside(info.filename)}
 
 

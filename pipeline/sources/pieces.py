@@ -131,8 +131,14 @@ def _yaml(text: str) -> object:
     """The value with every scalar as it is written; tags are ignored, so nothing is ever constructed."""
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):  # composing calls itself, and at some depth kills the process
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                raise Damaged(f"nested deeper than {_MAX_DEPTH} levels")
+        node = yaml.compose(text, Loader=loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise Damaged(f"not YAML ({' '.join(str(error).split())})") from None
     return _plain(node, set())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.core.schema import documents
+from pipeline.core.schema import documents, record_id
 from pipeline.sources.languages import language
 
 ROWS, BYTES = 256, 8 << 20
@@ -62,7 +61,7 @@ class Origin:
             "http_headers": http_headers,
         }
         for name, value in row.items():
-            if isinstance(value, str) and (broken := _lone_surrogate(value)):
+            if isinstance(value, str) and (broken := lone_surrogate(value)):
                 return self.unreadable(offset, f"lone surrogate {broken} in {name}")
         return row
 
@@ -74,12 +73,6 @@ class Origin:
     def id(self, offset: int) -> str:
         """The id of a record that brings none: a hash of where it stands."""
         return record_id(self.source, self.file, offset)
-
-
-def record_id(source: str, file: str, offset: int) -> str:
-    """32 hex digits of BLAKE2b over the source's name, the file's name and the offset."""
-    place = f"{source}\0{file}\0{offset}".encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(place, digest_size=16).hexdigest()
 
 
 def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
@@ -106,7 +99,8 @@ def _n_bytes(text: str | None) -> int:
     return 0 if text is None else len(text) if text.isascii() else len(text.encode())
 
 
-def _lone_surrogate(text: str) -> str | None:
+def lone_surrogate(text: str) -> str | None:
+    """The first character that no UTF-8 can hold; None where there is none."""
     if text.isascii():
         return None
     try:

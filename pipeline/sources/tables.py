@@ -17,9 +17,14 @@ from pipeline.core.shards import row_bytes
 from pipeline.sources.columns import Columns, absent
 from pipeline.sources.languages import language
 from pipeline.sources.records import BYTES, ISO_DATE, ROWS, Origin, batches
+from pipeline.sources.sound import by_text, first_line, is_text, unsound
 
 Cut = tuple[int, int, int]
 """First row, row after the last, and about how many bytes lie between."""
+
+
+_MOST_LOST = 1 << 16
+"""Rows of a damaged piece that have an entry each."""
 
 
 class Piece(NamedTuple):
@@ -57,16 +62,26 @@ def table_batches(
     """The documents of rows `start` to `stop`; SourceError where no row can be read."""
     pieces = _parquet_pieces if kind == "parquet" else _arrow_pieces
     for piece in pieces(source, origin.file, columns, start, stop):
-        if piece.batch is None:
-            yield from batches(origin.unreadable(piece.first + row, piece.problem) for row in range(piece.n_rows))
+        if piece.batch is None or (problem := unsound(piece.batch)):
+            yield from batches(_lost(piece, origin, piece.problem or problem))
             continue
-        for start in range(0, piece.n_rows, ROWS):
-            yield from _documents(piece.batch.slice(start, ROWS), piece.first + start, origin, columns)
+        at = 0
+        for rows in by_text(piece.batch, columns.text):
+            yield from _documents(rows, piece.first + at, origin, columns)
+            at += rows.num_rows
 
 
-def _parquet(source: Path | BinaryIO, file: str) -> pq.ParquetFile:
+def _lost(piece: Piece, origin: Origin, problem: str) -> Iterator[dict[str, Any]]:
+    """An entry for each row that cannot be read; one for all, where there are said to be more than anyone can count."""
+    if piece.n_rows <= _MOST_LOST:
+        yield from (origin.unreadable(piece.first + row, problem) for row in range(piece.n_rows))
+    else:
+        yield origin.unreadable(piece.first, f"{piece.n_rows} rows: {problem}")
+
+
+def _parquet(source: Path | BinaryIO, file: str, shared: list[str] | None = None) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(source)
+        return pq.ParquetFile(source, read_dictionary=shared)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(file, f"not a whole Parquet file ({error}): download or write it again") from None
 
@@ -74,7 +89,7 @@ def _parquet(source: Path | BinaryIO, file: str) -> pq.ParquetFile:
 def _parquet_pieces(
     source: Path | BinaryIO, file: str, columns: Columns, start: int, stop: int | None
 ) -> Iterator[Piece]:
-    with _parquet(source, file) as table:
+    with _parquet(source, file, _shared(source, file, columns)) as table:
         wanted = _check(table.schema_arrow, file, columns)
         first = 0
         for index in range(table.metadata.num_row_groups):
@@ -88,10 +103,26 @@ def _parquet_pieces(
                         done += batch.num_rows
                 except (pa.ArrowException, OSError) as error:
                     if not isinstance(source, Path):
-                        message = f"reading broke off in row group {index} ({_first_line(error)}); run the same again"
+                        message = f"reading broke off in row group {index} ({first_line(error)}); run the same again"
                         raise SourceError(file, message) from None
-                    yield Piece(done, end - done, None, f"damaged row group {index} ({_first_line(error)})")
+                    yield Piece(done, end - done, None, f"damaged row group {index} ({first_line(error)})")
             first = end
+
+
+def _shared(source: Path | BinaryIO, file: str, columns: Columns) -> list[str]:
+    """The columns to be read as the dictionaries that they are stored as: written out, they could fill any memory."""
+    with _parquet(source, file) as table:
+        if not isinstance(source, Path):
+            source.seek(0)
+        groups = [table.metadata.row_group(index) for index in range(table.metadata.num_row_groups)]
+        chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
+        return sorted(
+            {
+                chunk.path_in_schema
+                for chunk in chunks
+                if chunk.path_in_schema == columns.text and chunk.has_dictionary_page
+            }
+        )
 
 
 def _arrow_pieces(path: Path | BinaryIO, file: str, columns: Columns, start: int, stop: int | None) -> Iterator[Piece]:
@@ -101,14 +132,14 @@ def _arrow_pieces(path: Path | BinaryIO, file: str, columns: Columns, start: int
             is_file = _is_arrow_file(source)
             reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(file, f"not an Arrow file or stream ({_first_line(error)})") from None
+            raise SourceError(file, f"not an Arrow file or stream ({first_line(error)})") from None
         wanted = _check(reader.schema, file, columns)
         found = (reader.get_batch(index) for index in range(reader.num_record_batches)) if is_file else iter(reader)
         while True:
             try:
                 batch = next(found, None)
             except (pa.ArrowException, OSError) as error:
-                yield Piece(first, 1, None, f"damaged record batch, nothing after it is read ({_first_line(error)})")
+                yield Piece(first, 1, None, f"damaged record batch, nothing after it is read ({first_line(error)})")
                 return
             if batch is None or (stop is not None and first >= stop):
                 return
@@ -131,18 +162,12 @@ def _check(schema: pa.Schema, file: str, columns: Columns) -> list[str]:
             raise absent(file, name, schema.names)
         dtype = schema.field(name).type
         dtype = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
-        fits = _is_text(dtype) or pa.types.is_null(dtype)
+        fits = is_text(dtype) or pa.types.is_null(dtype)
         fits |= column == "id" and pa.types.is_integer(dtype)
         fits |= column == "date" and pa.types.is_temporal(dtype)
         if not fits:
             raise SourceError(file, f"column {name!r} is {dtype}, not text: change `columns`")
     return list(dict.fromkeys(mapped.values()))
-
-
-def _is_text(dtype: pa.DataType) -> bool:
-    strings = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    binaries = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
-    return any(is_kind(dtype) for is_kind in strings + binaries)
 
 
 def _documents(batch: pa.RecordBatch, first: int, origin: Origin, columns: Columns) -> Iterator[pa.RecordBatch]:
@@ -215,7 +240,7 @@ def _plain(array: pa.Array) -> pa.Array:
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if pa.types.is_temporal(array.type):
         return pc.replace_substring(array.cast(pa.string()), " ", "T")
-    return array.cast(pa.string()) if not _is_text(array.type) else array
+    return array.cast(pa.string()) if not is_text(array.type) else array
 
 
 def _joined(sizes: list[tuple[int, int]], part_bytes: int) -> list[Cut]:
@@ -229,7 +254,3 @@ def _joined(sizes: list[tuple[int, int]], part_bytes: int) -> list[Cut]:
             found.append((first, first + n_rows, n_bytes))
         first += n_rows
     return found
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,5 +1,7 @@
 """Files of web servers, through httpx2: one request at a time, resumed by Range, redirected to http and https alone.
 
+Every exchange is watched by a `Guard`: it may not lead into a private network, nor crawl.
+
 A resumed file is one version of it: the server's ETag (or Last-Modified) is kept beside the part file and sent as
 If-Range, so that a file that changed starts again.
 """
@@ -18,6 +20,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from pipeline.core.errors import SourceError
 from pipeline.sources.address import HTTP, redact, scheme_of, scrub
 from pipeline.sources.attempts import Again, PartFile, Stated
+from pipeline.sources.guard import LARGEST, Guard
 
 if TYPE_CHECKING:
     import ssl
@@ -31,10 +34,10 @@ _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 def state(uri: str) -> Stated:
     """Size and tag, by HEAD where the server allows it."""
-    with _answer("HEAD", uri, {}) as response:
+    with _answer("HEAD", uri, {}) as (response, _):
         if response.status_code not in (400, 403, 405, 501):  # a signed URL is often signed for GET alone
             return _read_state(uri, response)
-    with _answer("GET", uri, {}) as response:
+    with _answer("GET", uri, {}) as (response, _):
         return _read_state(uri, response)
 
 
@@ -49,7 +52,7 @@ def download(uri: str, part: PartFile) -> Stated:
     have, tag = part.size, part.tag
     resumes = have > 0 and tag and not tag.startswith("W/")
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if resumes else {}
-    with _answer("GET", uri, headers) as response:
+    with _answer("GET", uri, headers) as (response, guard):
         _check(uri, response)
         if response.status_code == 206:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
@@ -63,21 +66,25 @@ def download(uri: str, part: PartFile) -> Stated:
         else:
             size, tag = _read_state(uri, response)
             part.begin(tag)
-        _receive(response, part)
+        _receive(response, part, guard)
     if size is not None and part.size != size:
         raise Again(f"the connection ended after {part.size} of {size} bytes")
     return Stated(part.size, tag)
 
 
-def _receive(response: httpx2.Response, part: PartFile) -> None:
+def _receive(response: httpx2.Response, part: PartFile, guard: Guard) -> None:
     import httpx2
 
+    endless = "content-length" not in response.headers
     try:
         with part.path.open("ab") as sink:
             for chunk in response.iter_raw():  # with a chunk size it would lose what was received before a cut
                 sink.write(chunk)
+                guard.received += len(chunk)
+                if endless and guard.received > LARGEST:
+                    raise SourceError(guard.uri, f"sends more than {LARGEST >> 20} MiB and does not say how much")
     except httpx2.TransportError as error:
-        raise Again(f"{type(error).__name__}: {error}") from None
+        raise Again(guard.why(error)) from None
 
 
 def _check(uri: str, response: httpx2.Response) -> None:
@@ -90,7 +97,7 @@ def _check(uri: str, response: httpx2.Response) -> None:
 
 
 @contextmanager
-def _answer(method: str, uri: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
+def _answer(method: str, uri: str, headers: Mapping[str, str]) -> Iterator[tuple[httpx2.Response, Guard]]:
     """The streamed answer after redirects, to http(s) only; credentials go only to the host they were given for."""
     import httpx2
 
@@ -98,17 +105,22 @@ def _answer(method: str, uri: str, headers: Mapping[str, str]) -> Iterator[httpx
     url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     auth = httpx2.BasicAuth(parts.username, parts.password or "") if parts.username else None
     plain = {"Accept-Encoding": "identity", **headers}
-    with httpx2.Client(verify=_tls(), timeout=httpx2.Timeout(60, connect=20)) as client:
+    client = httpx2.Client(verify=_tls(), timeout=httpx2.Timeout(60, connect=20))
+    with client, Guard(redact(uri)) as guard:
         for _ in range(REDIRECTS + 1):
             try:
-                response = client.send(client.build_request(method, url, headers=plain), auth=auth, stream=True)
+                request = client.build_request(method, url, headers=plain, extensions={"trace": guard.trace})
+                guard.toward(request.url.raw_host.decode("ascii"))
+                response = client.send(request, auth=auth, stream=True)
             except httpx2.TransportError as error:
-                raise Again(f"{type(error).__name__}: {error}") from None
+                raise Again(guard.why(error)) from None
             except (httpx2.InvalidURL, ValueError) as error:
                 raise SourceError(redact(uri), f"not an address ({scrub(str(error))})") from None
             try:
                 if not response.has_redirect_location:
-                    yield response
+                    yield response, guard
+                    if guard.slow:  # without a length, the end that was made looks like the end of the file
+                        raise Again(guard.why())
                     return
                 target = urljoin(url, response.headers["location"])
             finally:

@@ -15,7 +15,7 @@ from pipeline.core.stage import Source
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "base").mkdir()
-    where = Place(base=tmp_path / "base", cache=tmp_path / "cache")
+    where = Place(base=tmp_path / "base", cache=tmp_path / "cache", allow=("127.0.0.1",))
     with where.active():
         yield where
 

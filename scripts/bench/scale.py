@@ -1,0 +1,196 @@
+"""What a document costs from a thousand to a hundred thousand of them, on one worker and on two, and what stays serial.
+
+    python scripts/bench/scale.py [--million] [--json]
+
+Builds synthetic lines (60 words of a Zipf vocabulary, a tenth of them doubled, a tenth nearly) through a filter, exact
+and near deduplication, a tokenizer and packing. Counted is processor time, of this process apart from its workers:
+what the parent spends while workers do the work is the serial part, by phase. From the largest build follows, by
+arithmetic, what a cluster of 1,000 workers would have to do. The last line with `--json` is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline.core.asset import Place
+from pipeline.core.manifest import Receipt
+from pipeline.run import engine, exchange
+from pipeline.run.options import Options
+from pipeline.run.plan import PlannedSweep, make_plan
+from pipeline.run.recipe import load_recipe
+
+SHARD = 250_000
+"""Bytes of lines that become one shard here: small, so that a small build has many jobs."""
+
+RECIPE = f"""recipe: scale
+version: "1"
+sources: [{{files: {{name: lines, paths: ["data/*.jsonl"], part_bytes: {SHARD}}}}}]
+stages: [text_statistics, {{length: {{min_characters: 50}}}}, exact, {{minhash: {{bands: 14, rows: 8}}}}]
+tokenizer: {{train_bpe: {{vocab: 1000}}}}
+pack: {{length: 512}}
+card: {{license: cc0-1.0}}
+"""
+
+
+class Phases:
+    """A listener that attributes the processor time of this process to what it was at."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.jobs = 0
+        self._phase, self._since = "plan", time.process_time()
+
+    def enter(self, phase: str) -> None:
+        """From now on it is at this."""
+        now = time.process_time()
+        self.seconds[self._phase] += now - self._since
+        self._phase, self._since = phase, now
+
+    def sweep_started(self, sweep: PlannedSweep, todo: int, done: int, size: int) -> None:
+        """Jobs are handed out."""
+        self.enter("sweeps: handing out jobs, taking receipts")
+
+    def shard_done(self, sweep: PlannedSweep, receipt: Receipt, size: int) -> None:
+        """One more job."""
+        self.jobs += 1
+
+    def deciding(self, label: str) -> None:
+        """A decision."""
+        self.enter(f"deciding: {label}")
+
+    def decided(self, label: str, seconds: float) -> None:
+        """What follows it."""
+        self.enter("adding up, linking")
+
+
+def write_lines(folder: Path, n_documents: int) -> None:
+    """The same lines for the same number."""
+    rng = random.Random(n_documents)
+    words = [f"w{n:x}" for n in range(20_000)]
+    weights = [1 / (n + 2) for n in range(len(words))]
+    drawn = rng.choices(words, weights, k=200_000)
+    (folder / "data").mkdir(parents=True)
+    texts: list[str] = []
+    for first in range(0, n_documents, 10_000):
+        rows = []
+        for _ in range(min(10_000, n_documents - first)):
+            at, kind = rng.randrange(len(drawn) - 60), rng.random()
+            text = " ".join(drawn[at : at + 60]) + f" {rng.random()}" if kind > 0.2 or not texts else rng.choice(texts)
+            texts = [*texts[-99:], text]
+            rows.append(json.dumps({"text": text + " again" if 0.1 < kind <= 0.2 else text}))
+        (folder / "data" / f"{first:08d}.jsonl").write_text("\n".join(rows) + "\n")
+    (folder / "scale.yaml").write_text(RECIPE)
+
+
+def measured(n_documents: int, workers: int) -> dict[str, Any]:
+    """One build: processor seconds of this process by phase and of its workers, jobs, and bytes shuffled."""
+    shuffled = Counter[str]()
+    run = exchange.FileExchange._run
+
+    def counted(self: exchange.FileExchange, fn: Any, jobs: list[Any]) -> Iterator[Any]:
+        shuffled["jobs"] += len(jobs)
+        for result in run(self, fn, jobs):
+            shuffled["bytes"] += result or 0
+            yield result
+
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_lines(folder, n_documents)
+        text = sum(path.stat().st_size for path in (folder / "data").iterdir())
+        exchange.FileExchange._run = counted  # type: ignore[method-assign]
+        before, wall = os.times(), time.perf_counter()
+        phases = Phases()
+        place = Place(folder)
+        with place.active():
+            plan = make_plan(load_recipe(folder / "scale.yaml"))
+        engine.build(plan, Options(folder / "build", workers, 256, place), phases)
+        phases.enter("")
+        exchange.FileExchange._run = run  # type: ignore[method-assign]
+        after, wall = os.times(), time.perf_counter() - wall
+    own = after.user + after.system - before.user - before.system
+    children = after.children_user + after.children_system - before.children_user - before.children_system
+    return {
+        "documents": n_documents,
+        "workers": workers,
+        "bytes": text,
+        "cpu_us_a_document": round((own + children) / n_documents * 1e6, 1),
+        "parent_cpu_seconds": round(own, 2),
+        "workers_cpu_seconds": round(children, 2),
+        "wall_seconds": round(wall, 2),
+        "parent_by_phase": {phase: round(seconds, 3) for phase, seconds in phases.seconds.items()},
+        "sweep_jobs": phases.jobs,
+        "shuffle_jobs": shuffled["jobs"],
+        "shuffled_bytes": shuffled["bytes"],
+    }
+
+
+def on_paper(
+    row: dict[str, Any], documents: int = 10**10, workers: int = 1000, shard: int = 256 << 20
+) -> dict[str, Any]:
+    """The largest build on two workers, taken to a cluster: every figure follows from those in `row`.
+
+    `shard` are the bytes that become one job there. What the parent did for each job here it does for each job there;
+    what it did for each document (deciding) grows with the documents.
+    """
+    times = documents / row["documents"]
+    n_bytes = row["bytes"] * times
+    shards = -(-n_bytes // shard)
+    sweeps = row["sweep_jobs"] / -(-row["bytes"] // SHARD)
+    phases = row["parent_by_phase"]
+    handing = sum(seconds for phase, seconds in phases.items() if phase.startswith("sweeps")) / row["sweep_jobs"]
+    deciding = sum(seconds for phase, seconds in phases.items() if phase.startswith("deciding"))
+    work = row["workers_cpu_seconds"] * times
+    partitions = -(-row["shuffled_bytes"] * times // exchange.PARTITION_BYTES)
+    jobs = shards * round(sweeps)
+    return {
+        "documents": documents,
+        "terabytes_of_text": round(n_bytes / 1e12, 2),
+        "workers": workers,
+        "shards": int(shards),
+        "sweep_jobs": int(jobs),
+        "seconds_a_job": round(work / jobs, 1),
+        "worker_hours": round(work / 3600),
+        "hours_if_all_work_is_spread": round(work / workers / 3600, 2),
+        "terabytes_shuffled": round(row["shuffled_bytes"] * times / 1e12, 2),
+        "shuffle_partitions": int(partitions),
+        "opened_files_in_the_shuffle": int(partitions * shards),
+        "parent_ms_a_job": round(handing * 1e3, 2),
+        "jobs_a_second": round(jobs / (work / workers), 1),
+        "scheduler_load": round(handing * jobs / (work / workers), 3),
+        "hours_of_deciding_in_the_parent": round(deciding * times / 3600, 2),
+    }
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--million", action="store_true", help="go on to 10^6 documents")
+    parser.add_argument("--most", type=int, default=100_000, help="stop at so many documents")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    sizes = [size for size in (1_000, 10_000, 100_000) if size <= asked.most] + [1_000_000] * asked.million
+    measured(200, 2)  # what is loaded and compiled once is nobody's cost
+    measured(200, 1)
+    rows = [measured(size, workers) for size in sizes for workers in (1, 2)]
+    for row in rows:
+        serial = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in row["parent_by_phase"].items())
+        told = f"{row['documents']:>9,} documents, {row['workers']} workers: {row['cpu_us_a_document']:,.0f} µs of CPU"
+        print(f"{told} each, {row['wall_seconds']:.1f} s; in the parent: {serial}", flush=True)
+    paper = on_paper(rows[-1])
+    for name, value in paper.items():
+        print(f"on paper, {name.replace('_', ' ')}: {value:,}")
+    if asked.json:
+        print(json.dumps({"measured": rows, "on_paper": paper}))
+
+
+if __name__ == "__main__":
+    main()
