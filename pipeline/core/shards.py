@@ -23,6 +23,9 @@ GROUP_BYTES = 16 << 20
 """A record batch in a shard ends before the row that would exceed either: memory is bounded by these, and the cut
 depends on the rows alone."""
 
+JOINED_BYTES = 32 << 20
+"""What batches are joined up to before stages see them: a few long documents make a batch of their own."""
+
 TOKEN_LEVEL = 1
 """zstd level of packed rows: for ids, level 3 takes twice the time and saves a twelfth of the room."""
 
@@ -222,17 +225,17 @@ def _only(columns: Sequence[str] | None, path: Path) -> pa.ipc.IpcReadOptions:
 
 
 def rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of at most `rows`; small neighbours are joined."""
+    """The same rows in batches of at most `rows`; small neighbours are joined, up to `JOINED_BYTES`."""
     held: list[pa.RecordBatch] = []
-    count = 0
+    count, n_bytes = 0, 0
     for batch in batches:
         for start in range(0, batch.num_rows, rows):
             piece = batch.slice(start, rows)
-            if count + piece.num_rows > rows:
+            if held and (count + piece.num_rows > rows or n_bytes + piece.nbytes > JOINED_BYTES):
                 yield _joined(held)
-                held, count = [], 0
+                held, count, n_bytes = [], 0, 0
             held.append(piece)
-            count += piece.num_rows
+            count, n_bytes = count + piece.num_rows, n_bytes + piece.nbytes
     if held:
         yield _joined(held)
 

@@ -176,7 +176,8 @@ def warnings_of(
 ) -> tuple[Warned, ...]:
     """Documents that killed their process; missed expectations.
 
-    Else stages that removed nearly all of `WARN_ROWS` documents, or none of `DEAD_ROWS`. Only `judges` can be dead: a stage that also writes columns has done something.
+    Else stages that removed nearly all of `WARN_ROWS` documents, or none of `DEAD_ROWS`. Only `judges` can be dead: a
+    stage that also writes columns has done something.
     """
     found: list[Warned] = []
     for count in stages:

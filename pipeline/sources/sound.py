@@ -32,8 +32,8 @@ def _whole(array: pa.Array) -> None:
         (array.view(bare[array.type]) if array.type in bare else array).validate(full=True)
 
 
-def by_text(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
-    """The batch cut by `ROWS`, and by `BYTES` of its texts written out: rows can share one text of any size."""
+def by_text(batch: pa.RecordBatch, name: str) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """The batch cut by `ROWS` and by `BYTES` of its texts written out, and these bytes: rows can share a long text."""
     text = batch.column(name)
     if pa.types.is_dictionary(text.type):
         sizes = pc.binary_length(text.dictionary.cast(pa.large_binary())).take(text.indices)
@@ -46,7 +46,7 @@ def by_text(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
     while start < batch.num_rows:
         fits = int(np.searchsorted(held, before + BYTES, "right"))
         stop = min(max(fits, start + 1), start + ROWS, batch.num_rows)
-        yield batch.slice(start, stop - start)
+        yield batch.slice(start, stop - start), int(held[stop - 1]) - before
         start, before = stop, int(held[stop - 1])
 
 

@@ -15,6 +15,7 @@ from pipeline.core.errors import SourceError
 from pipeline.core.schema import SOURCE
 from pipeline.core.shards import row_bytes
 from pipeline.sources.columns import Columns, absent
+from pipeline.sources.expand import RATIO, RATIO_FROM
 from pipeline.sources.languages import language
 from pipeline.sources.records import BYTES, ISO_DATE, ROWS, Origin, batches
 from pipeline.sources.sound import by_text, first_line, is_text, unsound
@@ -60,13 +61,19 @@ def table_batches(
     source: Path | BinaryIO, kind: str, origin: Origin, columns: Columns, start: int = 0, stop: int | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The documents of rows `start` to `stop`; SourceError where no row can be read."""
+    size, n_out = source.stat().st_size if isinstance(source, Path) else 1 << 40, 0
     pieces = _parquet_pieces if kind == "parquet" else _arrow_pieces
     for piece in pieces(source, origin.file, columns, start, stop):
         if piece.batch is None or (problem := unsound(piece.batch)):
             yield from batches(_lost(piece, origin, piece.problem or problem))
             continue
         at = 0
-        for rows in by_text(piece.batch, columns.text):
+        for rows, n_bytes in by_text(piece.batch, columns.text):
+            n_out += n_bytes
+            if n_out > RATIO_FROM and n_out > RATIO * size:
+                rest = piece._replace(first=piece.first + at, n_rows=piece.n_rows - at)
+                yield from batches(_lost(rest, origin, f"expands to more than {RATIO} times its size"))
+                return
             yield from _documents(rows, piece.first + at, origin, columns)
             at += rows.num_rows
 

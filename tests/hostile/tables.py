@@ -16,6 +16,7 @@ from tests.hostile.archives import zeros
 from tests.hostile.kinds import Read, files, kind
 
 TEXTS = [f"a line about grain and the mill, number {n} of {n * n}" for n in range(2000)]
+FEW = pa.table({"text": TEXTS[:200]})
 
 
 def parquet(rows: pa.Table | None = None, **options: object) -> bytes:
@@ -30,7 +31,7 @@ def arrow(table: pa.Table | None = None, *, stream: bool = False, codec: str | N
     table = pa.table({"text": TEXTS}) if table is None else table
     sink, options = pa.BufferOutputStream(), pa.ipc.IpcWriteOptions(compression=codec)
     with (pa.ipc.new_stream if stream else pa.ipc.new_file)(sink, table.schema, options=options) as writer:
-        writer.write_table(table, max_chunksize=500)
+        writer.write_table(table, max_chunksize=table.num_rows // 4 or 1)
     return bytes(sink.getvalue())
 
 
@@ -84,12 +85,12 @@ def parquet_lies(folder: Path) -> Read:
 
 @kind("tables", "Parquet with bytes changed in its pages: 40 files")
 def parquet_pages(folder: Path) -> Read:
-    return many(folder, ".parquet", flipped(parquet(), 40, 8, 1, start=4, stop=20_000))
+    return many(folder, ".parquet", flipped(parquet(FEW, row_group_size=50), 40, 8, 1, start=4, stop=2500))
 
 
 @kind("tables", "Parquet with bytes changed in its footer: 40 files")
 def parquet_footer(folder: Path) -> Read:
-    content = parquet()
+    content = parquet(FEW)
     length = struct.unpack("<I", content[-8:-4])[0]
     return many(folder, ".parquet", flipped(content, 40, 3, 2, start=len(content) - 8 - length, stop=len(content) - 8))
 
@@ -142,14 +143,16 @@ def arrow_stream_cut(folder: Path) -> Read:
 @kind("tables", "Arrow with bytes changed anywhere: 60 files and 60 streams")
 def arrow_flipped(folder: Path) -> Read:
     made = [
-        flipped(arrow(stream=stream, codec=codec), 30, 6, 3) for stream in (False, True) for codec in (None, "zstd")
+        flipped(arrow(FEW, stream=stream, codec=codec), 30, 6, 3)
+        for stream in (False, True)
+        for codec in (None, "zstd")
     ]
     return many(folder, ".arrow", [one for variants in made for one in variants])
 
 
 @kind("tables", "Arrow with bytes changed in its metadata: 60 files")
 def arrow_metadata(folder: Path) -> Read:
-    content = arrow()
+    content = arrow(FEW)
     made = flipped(content, 30, 2, 4, stop=600) + flipped(content, 30, 2, 5, start=len(content) - 600)
     return many(folder, ".arrow", made)
 
