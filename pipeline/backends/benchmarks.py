@@ -9,16 +9,21 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.core.errors import GristmillError
 
-MOST_BYTES = 1 << 30
-"""Largest file that is read, unpacked."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_BYTES = 256 << 20
+"""Largest file that is read, unpacked, and the most text that a table may hold."""
+
+_AT_ONCE = 16
 
 
 class Item(NamedTuple):
@@ -46,10 +51,13 @@ def presets() -> Mapping[str, Layout]:
 
 def items(path: Path, layout: Layout) -> list[Item]:
     """The entries of a file, in order; GristmillError where it is no such file or has none of the question's fields."""
-    found = [
-        Item(str(row.get(layout.id or "", number)), _joined(row, layout.question), _joined(row, layout.answer))
-        for number, row in enumerate(_rows(path))
-    ]
+    try:
+        found = [
+            Item(str(row.get(layout.id or "", number)), _joined(row, layout.question), _joined(row, layout.answer))
+            for number, row in enumerate(_rows(path))
+        ]
+    except RecursionError:
+        raise GristmillError(f"{path}: lists in lists, too deep to be read") from None
     if not any(item.question for item in found):
         wanted = ", ".join(layout.question)
         raise GristmillError(f"{path}: no row has text in {wanted}; name the fields with question and answer")
@@ -62,13 +70,17 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         if raw[:4] == b"PAR1":
             import pyarrow.parquet as pq
 
-            yield from pq.read_table(path).to_pylist()
+            yield from _bounded(pq.ParquetFile(path).iter_batches(_AT_ONCE, use_threads=False), path)
         elif raw[:6] == b"ARROW1":
             import pyarrow as pa
 
-            yield from pa.ipc.open_file(raw).read_all().to_pylist()
+            table = pa.ipc.open_file(raw)
+            yield from _bounded((table.get_batch(index) for index in range(table.num_record_batches)), path)
         elif raw.lstrip()[:1] == b"[":
-            yield from json.loads(raw)
+            rows = json.loads(raw)
+            if not all(isinstance(row, dict) for row in rows):
+                raise GristmillError(f"{path}: a list of what is no JSON object")
+            yield from rows
         else:
             for number, line in enumerate(raw.splitlines(), 1):
                 if line.strip():
@@ -76,8 +88,20 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
                     if not isinstance(row, dict):
                         raise GristmillError(f"{path}: line {number} is no JSON object")
                     yield row
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, LookupError, NotImplementedError, RecursionError) as error:
         raise GristmillError(f"{path}: neither JSON lines, JSON, Parquet nor Arrow ({error})") from None
+
+
+def _bounded(batches: Iterable[pa.RecordBatch], path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table, a few at a time: they may share one text that is stored once."""
+    n_read = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _AT_ONCE):
+            for row in batch.slice(start, _AT_ONCE).to_pylist():
+                n_read += sum(len(text) for text in _texts(row))
+                if n_read > MOST_BYTES:
+                    raise GristmillError(f"{path}: more than {MOST_BYTES >> 20} MiB of text; cut it into several files")
+                yield row
 
 
 def _read(path: Path) -> bytes:

@@ -189,7 +189,16 @@ def main() -> None:
     for name, value in paper.items():
         print(f"on paper, {name.replace('_', ' ')}: {value:,}")
     if asked.json:
-        print(json.dumps({"measured": rows, "on_paper": paper}))
+        print(json.dumps({"ratios": ratios(rows), "measured": rows, "on_paper": paper}))
+
+
+def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Processor time of a document in a large build, in times of that in a smaller one, and on two workers of one."""
+    cost = {(row["documents"], row["workers"]): row["cpu_us_a_document"] for row in rows}
+    least = min(size for size, _ in cost if size >= 10_000 or len(cost) == 2)
+    grown = {f"{size:,} documents, {n} workers": cost[size, n] / cost[least, n] for size, n in cost if size > least}
+    two = {f"{size:,} documents, 2 workers against 1": cost[size, 2] / cost[size, 1] for size, n in cost if n == 2}
+    return {name: round(value, 3) for name, value in (grown | two).items()}
 
 
 if __name__ == "__main__":
