@@ -102,8 +102,10 @@ def build(
     memory: int | None = None,
     data: Sequence[str | Path] = (),
     offline: bool = False,
+    allow: Sequence[str] = (),
     device: Device = "auto",
     engine: Engine = "processes",
+    verify: bool = False,
     replace: bool = False,
     listener: Listener | None = None,
 ) -> Corpus:
@@ -120,8 +122,10 @@ def build(
         memory=memory,
         data=data,
         offline=offline,
+        allow=allow,
         device=device,
         engine=engine,
+        verify=verify,
         replace=replace,
     )
     return Corpus(carried_out(planned(recipe, options), options, listener or Quiet()).folder)

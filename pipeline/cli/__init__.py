@@ -72,14 +72,9 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if not error.filename:
+        if not error.filename and error.errno not in _OF_THE_MACHINE:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
-            raise
-        print(f"error: {error}; mend that and run the same command again", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 

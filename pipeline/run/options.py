@@ -62,18 +62,22 @@ def run_options(
     memory: int | None = None,
     data: Sequence[str | Path] = (),
     offline: bool = False,
+    allow: Sequence[str] = (),
     device: Device = "auto",
     engine: Engine = "processes",
+    verify: bool = False,
     replace: bool = False,
 ) -> Options:
     """Options for a recipe whose project is in the folder `base`; GristmillError where this machine has no such device.
 
-    `workers` None is one a core; `data` are further folders that the recipe's paths may lie in.
+    `workers` None is one a core; `data` are further folders that the recipe's paths may lie in, `allow` hosts
+    that its addresses may reach although they are private; `verify` hashes what is stored.
     """
     if device == "cuda":
         from pipeline.kernels import pack
 
         pack.find("cuda")
-    place = Place(base=base.resolve(), data=tuple(map(Path, data)), offline=offline, device=device)
+    roots = tuple(map(Path, data))
+    place = Place(base=base.resolve(), data=roots, offline=offline, device=device, allow=tuple(allow))
     where = located(root).resolve() if engine == "ray" else located(root)
-    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine, replace)
+    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine, verify, replace)
