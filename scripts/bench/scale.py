@@ -181,8 +181,8 @@ def main() -> None:
     rows = [measured(size, workers) for size in sizes for workers in (1, 2)]
     for row in rows:
         serial = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in row["parent_by_phase"].items())
-        told = f"{row['documents']:>9,} documents, {row['workers']} workers: {row['parent_us_a_document']:,.0f} µs in the parent"
-        print(f"{told} each, {row['wall_seconds']:.1f} s; in the parent: {serial}", flush=True)
+        told = f"{row['documents']:>9,} documents, {row['workers']} workers: {row['parent_us_a_document']:,.0f} µs"
+        print(f"{told} each in the parent, {row['wall_seconds']:.1f} s; in the parent: {serial}", flush=True)
     paper = on_paper(rows[-2], rows[-1])
     for name, value in paper.items():
         print(f"on paper, {name.replace('_', ' ')}: {value:,}")
@@ -191,7 +191,7 @@ def main() -> None:
 
 
 def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Processor time of a document, one worker, in times of that in a smaller build; what of it stays serial with two."""
+    """Processor time of a document, in times of that in the smallest build; and what stays serial with two workers."""
     cost = {(row["documents"], row["workers"]): row["parent_us_a_document"] for row in rows}
     sizes = sorted({size for size, _ in cost})
     grown = {f"{size:,} documents": cost[size, 1] / cost[sizes[0], 1] for size in sizes[1:]}
