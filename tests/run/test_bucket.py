@@ -180,14 +180,14 @@ def test_a_corpus_in_a_bucket_is_handed_on_and_gives_up_documents(
     another_machine(monkeypatch, tmp_path / "other")
     monkeypatch.chdir(tmp_path)
     corpus, far = f"{ROOT}/small", located(ROOT) / "small"
-    run("export", corpus, "--out", f"{ROOT}/release")
+    run("export", corpus, "--out", f"s3://{buckets.BUCKET}/else/release")
     run("export", local.folder, "--out", tmp_path / "release")
     for path in (tmp_path / "release").rglob("*.parquet"):
         name = path.relative_to(tmp_path / "release").as_posix()
-        assert shelf.content(f"some/where/release/{name}") == path.read_bytes()
-    run("pack", corpus, "--out", f"{ROOT}/bin")
+        assert shelf.content(f"else/release/{name}") == path.read_bytes()
+    run("pack", corpus, "--out", f"s3://{buckets.BUCKET}/else/bin")
     run("pack", local.folder, "--out", tmp_path / "bin")
-    assert shelf.content("some/where/bin/train-00000.bin") == (tmp_path / "bin/train-00000.bin").read_bytes()
+    assert shelf.content("else/bin/train-00000.bin") == (tmp_path / "bin/train-00000.bin").read_bytes()
     difference = json.loads(run("diff", local.folder, corpus, "--json"))
     assert [difference[kind] for kind in ("added", "removed", "changed")] == [[], [], []]
 
