@@ -110,7 +110,6 @@ def test_a_document_that_kills_its_worker_is_dropped_and_no_other(tmp_path: Path
         "a17": ("deadly", "crashed_worker", "its sketch: SIGSEGV"),
         "b0": ("deadly_global", "crashed_worker", "SIGSEGV"),
     }
-    assert not list((tmp_path / "build-2").rglob(".tmp-*"))
     assert [warned.stage for warned in manifest.warnings] == ["deadly", "deadly_global"]
     assert "another machine may keep them" in manifest.warnings[0].message
 
