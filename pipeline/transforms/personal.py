@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
+from functools import cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal, NamedTuple, get_args
 
-from pipeline.kernels.windows import AT, BLOCK, COLONS, DIGITS, DOTS, TOKEN
+from pipeline.kernels.windows import AT, BLOCK, COLONS, COUNTRY, DIGITS, DOTS, NINE, RUN, TOKEN, TWELVE
 from pipeline.transforms import phone_numbers
 
 Kind = Literal["key", "email", "iban", "card", "cn_id", "ip", "ssn", "phone"]
@@ -23,16 +24,16 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which they are looked for: what is part of one is not taken for another."""
 
 _Reach = Mapping[int, tuple[int, int]]
-_LONG_NUMBER: _Reach = {DIGITS: (1, 2)}
+_BEFORE_PHONE, _AFTER_PHONE = 5, 12
 _REACH: Mapping[Kind, _Reach] = {
     "key": {TOKEN: (40, 2), BLOCK: (1, 15_200)},
     "email": {AT: (66, 290)},
-    "iban": {TOKEN: (1, 48), DIGITS: (5, 4)},
-    "card": _LONG_NUMBER,
-    "cn_id": _LONG_NUMBER,
+    "iban": {COUNTRY: (1, 48)},
+    "card": {TWELVE: (1, 2)},
+    "cn_id": {RUN: (1, 2)},
     "ip": {DOTS: (1, 2), COLONS: (1, 1)},
-    "ssn": _LONG_NUMBER,
-    "phone": {DIGITS: (5, 12)},
+    "ssn": {NINE: (1, 2)},
+    "phone": {DIGITS: (_BEFORE_PHONE, _AFTER_PHONE)},
 }
 """By kind, the marks without which a pattern cannot match, and how many characters around one it may match or ask for;
 words around it aside."""
@@ -57,48 +58,47 @@ def marks_of(kinds: Collection[Kind]) -> int:
 def find(text: str, kinds: Collection[Kind] = KINDS, marks: Collection[Mark] | None = None) -> list[Span]:
     """The personal data in a text, in order and without overlaps.
 
-    `marks` (kind, start and stop in characters, as the kernel finds them) say where something could be: all that is
-    found is found near one, so that they change the time that it takes and nothing else.
+    `marks` (kind, start and stop in characters, as the kernel finds them, in order) say where something could be: all
+    that is found is found near one, so that they change the time that it takes and nothing else.
     """
-    odd = not text.isascii() and _ODD.search(text) is not None
+    odd = _has_odd_forms(text)
     narrow = text.translate(_NARROW) if odd else text
     plain = narrow.translate(_PLAIN) if odd else text
+    regions = {kind: [(0, len(text))] for kind in kinds} if marks is None else _regions(kinds, marks)
     found: list[Span] = []
     taken = bytearray(len(text))
-    regions: dict[int, list[tuple[int, int]]] = {}
     for kind in KINDS:
-        if kind not in kinds:
-            continue
-        reach = _REACH[kind]
-        if marks is not None and id(reach) not in regions:
-            regions[id(reach)] = _regions(reach, marks, len(text))
         seen = narrow if kind in ("key", "email") else plain
-        for low, high in [(0, len(text))] if marks is None else regions[id(reach)]:
-            for start, stop in _FINDERS[kind](seen, low, high):
-                if not any(taken[start:stop]):
+        for low, high in regions.get(kind, ()):
+            if kind == "phone" and marks is not None and taken.find(0, low + _BEFORE_PHONE, high - _AFTER_PHONE) < 0:
+                continue
+            for start, stop in _FINDERS[kind](seen, low if low > 0 else 0, high):
+                if taken.find(1, start, stop) < 0:
                     taken[start:stop] = b"\1" * (stop - start)
                     found.append(Span(start, stop, kind))
     return sorted(found)
 
 
-def _regions(reach: _Reach, marks: Collection[Mark], size: int) -> list[tuple[int, int]]:
-    """Where to look: around each mark, those that touch as one."""
-    around = [
-        (start - before, stop + after)
-        for mark, (before, after) in reach.items()
-        for bits, start, stop in marks
-        if bits & mark
-    ]
-    if len(reach) > 1:
-        around.sort()
-    regions: list[tuple[int, int]] = []
-    last = 0
-    for low, high in around:
-        if regions and low <= last:
-            low, high = regions.pop()[0], max(high, last)
-        last = high
-        regions.append((low if low > 0 else 0, high if high < size else size))
+def _regions(kinds: Collection[Kind], marks: Collection[Mark]) -> dict[Kind, list[tuple[int, int]]]:
+    """By kind where to look: around each mark, those that touch as one."""
+    regions: dict[Kind, list[tuple[int, int]]] = {}
+    for bits, start, stop in marks:
+        for kind, before, after in _reaches(bits):
+            if kind not in kinds:
+                continue
+            low, high = start - before, stop + after
+            had = regions.setdefault(kind, [])
+            while had and low <= had[-1][1]:
+                first, last = had.pop()
+                low, high = min(low, first), max(high, last)
+            had.append((low, high))
     return regions
+
+
+@cache
+def _reaches(bits: int) -> tuple[tuple[Kind, int, int], ...]:
+    """The kinds that a mark may stand for, and how far around it they are looked for."""
+    return tuple((kind, *around) for kind, reach in _REACH.items() for mark, around in reach.items() if bits & mark)
 
 
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，："}
@@ -107,6 +107,16 @@ _PLAIN = {
     **dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-"),
 }
 _ODD = re.compile(f"[{''.join(map(chr, [*_NARROW, *_PLAIN]))}]")
+_ODD_BYTES = sorted({chr(code).encode()[:2] for code in [*_NARROW, *_PLAIN]})
+"""What the bytes of these forms begin with, which is found faster."""
+
+
+def _has_odd_forms(text: str) -> bool:
+    if text.isascii():
+        return False
+    encoded = text.encode("utf-8", "surrogatepass")
+    return any(map(encoded.__contains__, _ODD_BYTES)) and _ODD.search(text) is not None
+
 
 Places = Iterator[tuple[int, int]]
 """Start and stop of what a finder finds between two places; it may look beyond them for words."""
@@ -121,10 +131,19 @@ _FILES = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ht
 
 
 def _emails(text: str, low: int, high: int) -> Places:
-    for match in _EMAIL.finditer(text, low, high):
+    while (at := text.find("@", low, high)) >= 0:
+        # a name ends at the sign: nothing before its first letter has to be looked at
+        low += len(text[low:at].rstrip(_NAME_CHARACTERS))
+        match = _EMAIL.search(text, low, high)
+        if match is None:
+            return
+        low = match.end()
         host = f"{match[1]}{match[2]}".lower()
         if match[2].lower() not in _FILES and not _RESERVED_HOSTS.search(host) and not match[0].startswith("git@"):
             yield match.span()
+
+
+_NAME_CHARACTERS = "".join(chr(code) for code in range(0x250) if re.match(rf"[{_NAME}._%+'-]", chr(code)))
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
@@ -137,7 +156,7 @@ _SMALL = 32
 
 def _addresses(text: str, low: int, high: int) -> Places:
     for match in _IPV4.finditer(text, low, high):
-        address, before = IPv4Address(match[0]), text[max(0, match.start() - 24) : match.start()]
+        address, before = (IPv4Address(match[0]), text[max(0, match.start() - 24) : match.start()])
         octets = address.packed
         # 4.10.2.1 is an address too, and in prose nearly always a version
         named = _ADDRESS.search(before.rpartition("\n")[2])
@@ -166,19 +185,22 @@ _CARD = re.compile(
     r"(?!\w|[.-]\d)",
     re.ASCII,
 )
-_ISSUERS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = tuple(
-    (re.compile(prefix), frozenset(lengths))
-    for prefix, lengths in (
-        (r"4", (13, 16, 19)),
-        (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),
-        (r"3[47]", (15,)),
-        (r"30[0-5]|3[689]", (14,)),
-        (r"6011|64[4-9]|65", (16,)),
-        (r"352[89]|35[3-8]", (16,)),
-        (r"2131|1800", (15,)),
-        (r"62", (16, 17, 18, 19)),
+_ISSUED = re.compile(
+    "|".join(
+        rf"(?=(?:{'|'.join(rf'.{{{length}}}$' for length in lengths)}))(?:{prefix})"
+        for prefix, lengths in (
+            (r"4", (13, 16, 19)),
+            (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),
+            (r"3[47]", (15,)),
+            (r"30[0-5]|3[689]", (14,)),
+            (r"6011|64[4-9]|65", (16,)),
+            (r"352[89]|35[3-8]", (16,)),
+            (r"2131|1800", (15,)),
+            (r"62", (16, 17, 18, 19)),
+        )
     )
 )
+"""What the numbers of known issuers begin with, by their length."""
 _OTHERS = re.compile(r"[3-6]")
 _CARD_WORDS = re.compile(
     r"card|(?<![a-z])cc(?![a-z])|visa|maestro|master|amex|credit|debit|karte|carte|tarjeta|carta|cartão|kort|карт|卡|カード|카드",
@@ -188,17 +210,20 @@ _CARD_WORDS = re.compile(
 
 def _cards(text: str, low: int, high: int) -> Places:
     for match in _CARD.finditer(text, low, high):
-        digits = re.sub(r"\D", "", match[0])
-        known = any(prefix.match(digits) and len(digits) in lengths for prefix, lengths in _ISSUERS)
-        if luhn(digits) and (known or (_OTHERS.match(digits) and _CARD_WORDS.search(_near(text, match)))):
+        digits = match[0].replace(" ", "").replace("-", "")
+        if luhn(digits) and (
+            _ISSUED.match(digits) or (_OTHERS.match(digits) and _CARD_WORDS.search(_near(text, match)))
+        ):
             yield match.span()
 
 
 def luhn(digits: str) -> bool:
     """Whether the last digit is the check digit of ISO/IEC 7812."""
-    values = [int(digit) for digit in reversed(digits)]
-    return (sum(values[::2]) + sum(sum(divmod(2 * value, 10)) for value in values[1::2])) % 10 == 0
+    return (sum(map(int, digits[-1::-2])) + sum(map(_DOUBLED.__getitem__, digits[-2::-2]))) % 10 == 0
 
+
+_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+"""The digit sum of twice a digit."""
 
 _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[A-Za-z0-9]{11,30}|(?: [A-Za-z0-9]{4}){2,7}(?: [A-Za-z0-9]{1,3})?)"
@@ -271,7 +296,7 @@ def _near(text: str, match: re.Match[str], before: int = 40, after: int = 40) ->
 
 
 _T = "A-Za-z0-9_-"
-_ISSUED = re.compile(
+_KEYS = re.compile(
     rf"(?<![{_T}])(?:(?:AKIA|ASIA)[0-9A-Z]{{16}}|gh[pousr]_[A-Za-z0-9]{{36,251}}|github_pat_[A-Za-z0-9_]{{22,255}}"
     rf"|sk-(?:ant-|proj-|svcacct-)?[{_T}]{{20,250}}|hf_[A-Za-z0-9]{{30,40}}|xox[abeprs]-[A-Za-z0-9-]{{12,250}}"
     rf"|AIza[{_T}]{{35}}|glpat-[{_T}]{{20,50}}|[rs]k_(?:live|test)_[A-Za-z0-9]{{16,250}}|npm_[A-Za-z0-9]{{36}}"
@@ -294,7 +319,7 @@ _PLACEHOLDER = re.compile(r"EXAMPLE|xxxx|1234567890|your[_-]", re.IGNORECASE)
 def _keys(text: str, low: int, high: int) -> Places:
     for match in _BLOCK.finditer(text, low, high):
         yield match.span()
-    for match in _ISSUED.finditer(text, low, high):
+    for match in _KEYS.finditer(text, low, high):
         if any(map(str.isdigit, match[0])) and not _PLACEHOLDER.search(match[0]):
             yield match.span()
     for match in _ASSIGNED.finditer(text, low, high):

@@ -8,7 +8,7 @@ digits are a number only near a word such as `Tel.` or 电话; dates and years n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 def _listed(words: str) -> frozenset[str]:
@@ -72,28 +72,42 @@ _THREE_DIGITS = re.compile(r"2[1-689]\d|3[578]\d|42[013]|50\d|59\d|6[789]\d|8[05
 def places(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Where the numbers stand, each found once; the text has no full-width digits."""
     taken = bytearray(high - low)
-    for start, stop in _candidates(text, low, high):
-        if not any(taken[start - low : stop - low]):
-            taken[start - low : stop - low] = b"\1" * (stop - start)
-            yield start, stop
+    for pattern, end in _FORMS:
+        for match in pattern.finditer(text, low, high):
+            start = match.start()
+            if taken.find(1, start - low, match.end() - low) >= 0 and pattern is not _INTERNATIONAL:
+                continue
+            stop = start + end(text, match)
+            if stop > start and taken.find(1, start - low, stop - low) < 0:
+                taken[start - low : stop - low] = b"\1" * (stop - start)
+                yield start, stop
 
 
-def _candidates(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
-    for match in _INTERNATIONAL.finditer(text, low, high):
-        stop = _international(match)
-        named = match[0][0] == "+" or not match[0].isdigit() or _is_named(text, match)
-        if stop and named and not _FICTIONAL.search(_digits(match[0][:stop])):
-            yield match.start(), match.start() + stop
-    for match in _SHAPES.finditer(text, low, high):
-        digits = _digits(match[0].split("x")[0])
-        enough = match["european"] is None or 9 <= len(digits) <= 12
-        if enough and not (_SAME.search(digits) or _DATE.match(match[0]) or _FICTIONAL.search(digits)):
-            yield match.span()
-    for match in _ANY.finditer(text, low, high):
-        digits = _digits(match[0])
-        number = not (_DATE.match(match[0]) or _DECIMAL.fullmatch(match[0]) or _SAME.search(digits))
-        if number and not _FICTIONAL.search(digits) and _is_named(text, match):
-            yield match.span()
+def _by_plus(text: str, match: re.Match[str]) -> int:
+    stop = _international(match)
+    named = match[0][0] == "+" or not match[0].isdigit() or _is_named(text, match)
+    return stop if stop and named and not _FICTIONAL.search(_digits(match[0][:stop])) else 0
+
+
+def _by_shape(text: str, match: re.Match[str]) -> int:
+    digits = _digits(match[0].split("x")[0])
+    enough = match["european"] is None or 9 <= len(digits) <= 12
+    number = enough and not (_SAME.search(digits) or _DATE.match(match[0]) or _FICTIONAL.search(digits))
+    return len(match[0]) if number else 0
+
+
+def _by_word(text: str, match: re.Match[str]) -> int:
+    digits = _digits(match[0])
+    number = not (_DATE.match(match[0]) or _DECIMAL.fullmatch(match[0]) or _SAME.search(digits))
+    return len(match[0]) if number and not _FICTIONAL.search(digits) and _is_named(text, match) else 0
+
+
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], int]], ...] = (
+    (_INTERNATIONAL, _by_plus),
+    (_SHAPES, _by_shape),
+    (_ANY, _by_word),
+)
+"""What may be a number, and how much of a match is one; what is part of one is not taken for another."""
 
 
 def _international(match: re.Match[str]) -> int:
@@ -130,11 +144,13 @@ def _is_named(text: str, match: re.Match[str]) -> bool:
     """Whether a word for telephones stands before, or one of a few right behind."""
     before = text[max(0, match.start() - _BEFORE) : match.start()]
     words = _WORD.findall(before.lower())
-    spaced = not _WORDS.isdisjoint(words)
-    weak = not _WEAK_WORDS.isdisjoint(words) and not _THOUSANDS.fullmatch(match[0])
-    behind = _WORDS_BEHIND.match(text, match.end()) is not None
-    return spaced or weak or behind or _UNSPACED_WORDS.search(before) is not None
+    return (
+        not _WORDS.isdisjoint(words)
+        or (not _WEAK_WORDS.isdisjoint(words) and not _THOUSANDS.fullmatch(match[0]))
+        or _WORDS_BEHIND.match(text, match.end()) is not None
+        or (not before.isascii() and _UNSPACED_WORDS.search(before) is not None)
+    )
 
 
 def _digits(text: str) -> str:
-    return re.sub(r"\D", "", text)
+    return "".join(filter(str.isdigit, text))

@@ -17,7 +17,7 @@ from pydantic import Field
 from pipeline.core.manifest import Trial
 from pipeline.core.stage import Local
 from pipeline.core.verdict import Reason, Verdict
-from pipeline.kernels.windows import Window, windows
+from pipeline.kernels.windows import windows
 from pipeline.transforms import pii_trials
 from pipeline.transforms.personal import KINDS, Kind, Span, find, marks_of
 
@@ -59,14 +59,15 @@ class Pii(Local):
             pieces, at, kinds = [], 0, Counter[str]()
             for window in marked:
                 text = encoded[window.start : window.stop].decode()
-                spans = find(text, self.kinds, _in_characters(window, encoded, text))
+                spans = find(text, self.kinds, window.marks)
                 pieces += [encoded[at : window.start].decode(), self._replaced(text, spans, kinds)]
                 at = window.stop
             if not kinds:
                 continue
             changed[row] = "".join([*pieces, encoded[at:].decode()])
             lang = batch.column("lang")[row].as_py() or "und"
-            found.update({f"{kind}/{lang}": count for kind, count in kinds.items()})
+            for kind, count in kinds.items():
+                found[f"{kind}/{lang}"] += count
             if self.max_found is not None and kinds.total() > self.max_found:
                 said = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
                 reasons[row] = Reason("too_much_personal_data", kinds.total(), self.max_found, detail=said)
@@ -106,16 +107,6 @@ _EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "phone": tuple(f"+1-202-555-01{last:02}" for last in range(0, 100, 7)),
 }
 """Reserved by RFC 2606 (names), RFC 5737 and RFC 3849 (addresses), and for fiction in North America (numbers)."""
-
-
-def _in_characters(window: Window, encoded: bytes, text: str) -> list[tuple[int, int, int]]:
-    """The marks of a window, in characters from its start."""
-    base = window.start
-    if len(text) == window.stop - base:
-        return [(kind, start - base, stop - base) for kind, start, stop in window.marks]
-    begins = np.frombuffer(encoded, np.uint8, window.stop - base, base) & 0xC0 != 0x80
-    before = [0, *np.cumsum(begins).tolist()]
-    return [(kind, before[start - base], before[stop - base]) for kind, start, stop in window.marks]
 
 
 def _with(texts: pa.LargeStringArray, changed: Mapping[int, str]) -> pa.LargeStringArray:

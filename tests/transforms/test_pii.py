@@ -162,7 +162,7 @@ def test_the_compiled_scan_is_its_plain_self(texts: list[str], pieces: list[str]
     codes, offsets = np.frombuffer(data, np.uint8), np.frombuffer(where, np.int64)[: len(rows) + 1]
     one, two = np.zeros((256, 4), np.int64), np.zeros((256, 4), np.int64)
     count = kernel.scan(codes, offsets, kernel._classes(), one)
-    assert count == kernel._scanner()(codes, offsets, kernel._classes(), two)
+    assert count == kernel._compiled()[0](codes, offsets, kernel._classes(), two)
     assert one.tolist() == two.tolist()
 
 
