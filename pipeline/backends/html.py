@@ -13,6 +13,7 @@ import re
 from datetime import date
 from typing import Literal, NamedTuple
 
+from pipeline.backends import spdx
 from pipeline.backends.encoding import decode
 
 Mode = Literal["precise", "fast", "auto"]
@@ -137,6 +138,7 @@ _CREATIVE_COMMONS = re.compile(
     r"creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)(?:/([a-z]{2,3})(?![a-z]))?", re.IGNORECASE
 )
 _LONGEST_TITLE = 1000
+_LONGEST_NAME = 40
 
 
 def about(html: str) -> Page:
@@ -176,9 +178,14 @@ def about(html: str) -> Page:
 
 
 def license_id(link: str) -> str | None:
-    """The SPDX identifier, in lower case, of a Creative Commons link; any other web address itself; else None."""
+    """The SPDX identifier, in lower case, of a licence by its address or name; any other address itself; else None."""
     if not (found := _CREATIVE_COMMONS.search(link)):
-        return link.strip() if re.match(r"\s*https?://\S+\s*$", link) else None
+        stated = link.strip()
+        if re.match(r"(?:https?:)?//\S+$", stated):
+            known = spdx.by_link(stated)
+            return known.lower() if known else stated if stated.startswith("http") else None
+        known = spdx.by_name(stated) if len(stated) < _LONGEST_NAME else None
+        return known and known.lower()
     family, name, version, port = (part.lower() for part in found.groups(default=""))
     if family == "publicdomain":
         return {"zero": f"cc0-{version}", "mark": f"cc-pdm-{version}"}.get(name)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.benchmark_files import BenchmarkFiles
 from pipeline.backends.benchmarks import Item, Layout, items
 from pipeline.core.asset import Asset
 from pipeline.core.manifest import Trial
@@ -32,12 +33,13 @@ from pipeline.core.stage import (
 )
 from pipeline.core.verdict import Reason, Verdict
 from pipeline.filters import contamination_trials
-from pipeline.filters.benchmark_files import BenchmarkFiles
 from pipeline.filters.questions import Evidence, Index, Match
 from pipeline.kernels.grams import WORD, Grams
 
 _MOST_IDS = 200
 """Matched ids that are written out for a benchmark."""
+
+_PRESETS = {"13-grams": 13, "8-grams": 8}
 
 
 class Contamination(Global):
@@ -45,9 +47,9 @@ class Contamination(Global):
 
     Compared are words without case, marks and accents; Chinese, Japanese, Korean and Thai by characters, two for a
     word. A question stands in a document by `run` words in a row, or by runs of `gram` words that cover `share` of it
-    within twice its length. Runs that very many documents or questions hold are a manner of speaking, and no evidence.
-    The card has for each benchmark how many questions are long enough to be found at all, which were, and measured
-    recall.
+    within twice its length. The presets ask for one run alone: any 13 words of a question (GPT-3, lm-eval), or any 8
+    (GPT-2). Runs that very many documents or questions hold are a manner of speaking, and no evidence. The card has for
+    each benchmark how many questions are long enough to be found at all, which were, and measured recall.
     """
 
     optional: ClassVar[tuple[str, ...]] = ("lang",)
@@ -60,6 +62,9 @@ class Contamination(Global):
 
     against: tuple[BenchmarkFiles, ...] = Field((), description="benchmarks to look for")
     written: tuple[str, ...] = Field((), description="questions written here, such as canary strings")
+    preset: Literal["13-grams", "8-grams"] | None = Field(
+        None, description="any 13, or any 8 words in a row, in place of run, gram, share and least"
+    )
     action: Literal["drop", "cut"] = Field(
         "drop", description="drop the documents, or cut out what lies between the first and the last word of a match"
     )
@@ -79,6 +84,8 @@ class Contamination(Global):
         names = [benchmark.name for benchmark in self.against]
         if len({*names, *(["written"] if self.written else [])}) < len(names) + bool(self.written):
             raise ValueError("two benchmarks have the same name")
+        if self.preset and {"run", "gram", "share", "least"} & self.model_fields_set:
+            raise ValueError("preset stands for run, gram, share and least: leave these out, or the preset")
         if self.least < self.gram:
             raise ValueError("least must not be smaller than gram")
         return self
@@ -103,7 +110,9 @@ class Contamination(Global):
 
     def index(self) -> Index:
         """What is looked up, made once in a process."""
-        evidence = Evidence(self.gram, self.run, self.share, self.least, self.max_questions)
+        n = _PRESETS.get(self.preset or "")
+        shape = (n, n, 1.0, n) if n else (self.gram, self.run, self.share, self.least)
+        evidence = Evidence(*shape, self.max_questions)
         named = tuple((benchmark.assets(), benchmark.layout) for benchmark in self.against)
         return _index(named, self.written, evidence)
 
@@ -198,10 +207,10 @@ class Contamination(Global):
         said = dict.fromkeys(f"{listed[p.benchmark][0]}: {listed[p.benchmark][2][p.item].id} ({p.kind})" for p in parts)
         by_run = max(match.run for match in found)
         detail = _listed(list(said), 20)
-        if by_run >= WORD * self.run:
-            return Reason("contaminated", by_run / WORD, self.run, detail=detail)
+        if by_run >= WORD * index.evidence.run:
+            return Reason("contaminated", by_run / WORD, index.evidence.run, detail=detail)
         share = max(match.covered / part.units for match, part in zip(found, parts, strict=True))
-        return Reason("contaminated", share, self.share, detail=detail)
+        return Reason("contaminated", share, index.evidence.share, detail=detail)
 
 
 def _seen(index: Index, benchmark: int) -> list[bool]:

@@ -7,6 +7,7 @@ import re
 from importlib.metadata import Distribution, PackageMetadata, PackageNotFoundError, distribution
 from pathlib import Path, PurePath, PurePosixPath
 
+from pipeline.backends.spdx import by_classifier
 from pipeline.core.errors import MissingBackend, SourceError
 
 _LEFT_OUT = re.compile(r"\.py[co]?$|\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json)$")
@@ -28,7 +29,7 @@ def declared_license(metadata: PackageMetadata) -> str | None:
         return expression
     classifiers = [str(line) for line in metadata.get_all("Classifier") or []]
     said = [line.split(" :: ")[-1] for line in classifiers if line.startswith("License :: ")]
-    said = [name.removesuffix(" License") for name in said if name != "OSI Approved"]
+    said = [by_classifier(name) or name.removesuffix(" License") for name in said if name != "OSI Approved"]
     if said:
         return ", ".join(said)
     free = _field(metadata, "License")

@@ -84,6 +84,7 @@ class Packages(Source):
     in that file; `lang` is a hint of the path. A file that cannot be parsed becomes a document with `unreadable` set.
     """
 
+    version: ClassVar[int] = 2
     example: ClassVar[Mapping[str, Any]] = {
         "name": "descriptions",
         "distributions": [{"distribution": "pydantic", "format": "description"}],

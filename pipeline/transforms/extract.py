@@ -22,6 +22,7 @@ class Extract(Local):
     where the source gave none, the licence only from a link that is marked as the page's licence.
     """
 
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ("html", "content_type", "text", "title", "date", "license")
     writes: ClassVar[Mapping[str, pa.DataType]] = {

@@ -32,6 +32,13 @@ PLANTED = 50
 """Words of each list that are planted."""
 
 
+_LDNOOBW = (
+    "ar", "cs", "da", "de", "en", "eo", "es", "fa", "fi", "fil", "fr", "hi", "hu", "it", "ja", "kab", "ko", "nl", "no",
+    "pl", "pt", "ru", "sv", "th", "tlh", "tr", "zh",
+)  # fmt: skip
+"""Languages of the List of Dirty, Naughty, Obscene and Otherwise Bad Words (CC-BY-4.0) in naughty-words 1.2.0."""
+
+
 class WordList(BaseModel):
     """Words of one kind: written here, or files with an entry a line or a JSON list of them, plain or gzip."""
 
@@ -42,14 +49,31 @@ class WordList(BaseModel):
     installed: tuple[str, ...] = Field(
         (), description="files in installed distributions, as better-profanity:better_profanity/profanity_wordlist.txt"
     )
+    preset: Literal["ldnoobw", "better-profanity"] | None = Field(
+        None,
+        description="ldnoobw: the npm package naughty-words, below node_modules, each language's list in documents of "
+        "that language; better-profanity: the English list of that Python distribution",
+    )
     words: tuple[str, ...] = Field((), description="words or phrases, written here")
     langs: tuple[str, ...] = Field((), description="languages of the documents that they count in; empty: all")
 
     @model_validator(mode="after")
     def _has_words(self) -> Self:
-        if not self.paths and not self.installed and not self.words:
-            raise ValueError("give at least one of paths, installed and words")
+        if not (self.paths or self.installed or self.words or self.preset):
+            raise ValueError("give at least one of preset, paths, installed and words")
+        if self.preset == "ldnoobw" and (strange := sorted(set(self.langs) - set(_LDNOOBW))):
+            raise ValueError(f"ldnoobw has no list for {', '.join(strange)}; it has {', '.join(_LDNOOBW)}")
         return self
+
+    def spelt_out(self) -> tuple[WordList, ...]:
+        """The list, and those that its preset stands for."""
+        lists = [self.model_copy(update={"preset": None})] if self.paths or self.installed or self.words else []
+        if self.preset == "better-profanity":
+            path = "better-profanity:better_profanity/profanity_wordlist.txt"
+            lists.append(WordList(kind=self.kind, installed=(path,), langs=self.langs or ("en",)))
+        for lang in (self.langs or _LDNOOBW) if self.preset == "ldnoobw" else ():
+            lists.append(WordList(kind=self.kind, paths=(f"node_modules/naughty-words/{lang}.json",), langs=(lang,)))
+        return tuple(lists)
 
     def assets(self) -> tuple[Asset, ...]:
         """The files, by content."""
@@ -87,20 +111,25 @@ class Harmful(Local):
 
     def assets(self) -> tuple[Asset, ...]:
         """The files of all lists."""
-        return tuple(asset for words in self.lists for asset in words.assets())
+        return tuple(asset for words in self.listed() for asset in words.assets())
+
+    def listed(self) -> tuple[WordList, ...]:
+        """All lists, presets spelt out."""
+        return tuple(words for one in self.lists for words in one.spelt_out())
 
     def judge(self, batch: pa.RecordBatch) -> Verdict:
         """Look the words up, and take out what holds them."""
         texts, langs = batch.column("text"), batch.column("lang").to_pylist()
+        kinds = [words.kind for words in self.listed()]
         by_row: dict[int, list[Met]] = {}
         found: Counter[str] = Counter()
         for met in self.met(texts, langs):
             by_row.setdefault(met.row, []).append(met)
-            found[f"{self.lists[met.listed].kind}/{langs[met.row] or 'und'}"] += 1
+            found[f"{kinds[met.listed]}/{langs[met.row] or 'und'}"] += 1
         reasons: list[Reason | None] = [None] * batch.num_rows
         changed = texts.to_pylist() if by_row and self.level != "document" else []
         for row, words in by_row.items():
-            counts = Counter(self.lists[met.listed].kind for met in words)
+            counts = Counter(kinds[met.listed] for met in words)
             detail = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
             if self.level == "document":
                 over = len(words) > self.most
@@ -117,7 +146,7 @@ class Harmful(Local):
     def met(self, texts: pa.LargeStringArray, langs: list[str | None]) -> list[Met]:
         """Every listed word in every text, in the languages that its list is for."""
         found = []
-        for number, words in enumerate(self.lists):
+        for number, words in enumerate(self.listed()):
             for units, table in _tables(words.entries()).items():
                 met, _ = grams(texts, units, table)
                 places = zip(met.row.tolist(), met.start.tolist(), met.stop.tolist(), strict=True)
@@ -137,7 +166,7 @@ class Harmful(Local):
     def trials(self) -> tuple[Trial, ...]:
         """Words of each list in sentences, in capitals and beside marks; and as parts of longer words."""
         results = []
-        for number, listed in enumerate(self.lists):
+        for number, listed in enumerate(self.listed()):
             words = listed.entries()
             chosen = words[:: max(1, len(words) // PLANTED)][:PLANTED]
             planted = [_AROUND[place % len(_AROUND)].format(word) for place, word in enumerate(chosen)]

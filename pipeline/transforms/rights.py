@@ -30,6 +30,7 @@ class Rights(Local):
     marked. Counts are of signals found: that there is none does not mean that a use is allowed.
     """
 
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ("html", "http_headers", "license", "lang", "url")
     writes: ClassVar[Mapping[str, pa.DataType]] = {

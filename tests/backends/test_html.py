@@ -86,6 +86,8 @@ def test_the_title_and_the_language() -> None:
     [
         ("https://creativecommons.org/licenses/by-sa/4.0/", "cc-by-sa-4.0"),
         ("//creativecommons.org/licenses/by/3.0/de/deed.en", "cc-by-3.0-de"),
+        ("http://www.opensource.org/licenses/mit-license.php", "mit"),
+        ("//www.gnu.org/licenses/gpl-3.0.html", "gpl-3.0-only"),
         ("http://CreativeCommons.org/licenses/by-nc-nd/4.0/deed.fr", "cc-by-nc-nd-4.0"),
         ("https://creativecommons.org/publicdomain/zero/1.0/", "cc0-1.0"),
         ("https://example.org/our-licence", "https://example.org/our-licence"),

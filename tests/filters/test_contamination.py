@@ -178,3 +178,15 @@ def test_a_benchmark_may_lie_in_a_dataset_on_the_hub(place: Path, monkeypatch: p
     assert set(asked) == {("owner/bench", "test.jsonl", "dataset", "b" * 40)}
     with pytest.raises(ValidationError, match="give the files in paths, or those of a dataset in hub"):
         Contamination.model_validate({"against": ({"name": "bench", "preset": "gsm8k"},)})
+
+
+@pytest.mark.parametrize(("preset", "n"), [("13-grams", 13), ("8-grams", 8)])
+def test_a_preset_asks_for_one_run_of_so_many_words(place: Path, preset: str, n: int) -> None:
+    words = LONG.split()
+    texts = [" ".join(["And", *words[3 : 3 + n], "they said."]), " ".join(["And", *words[3 : 2 + n], "they said."])]
+    verdicts, facts = run(stage(preset=preset), place, texts)
+    assert verdicts[0].reason is not None and verdicts[0].limit is not None
+    assert verdicts[0].reason.to_pylist() == ["contaminated", None] and verdicts[0].limit[0].as_py() == n
+    assert facts["benchmarks"]["bench"]["found"] == 1
+    with pytest.raises(ValidationError, match="preset stands for run, gram, share and least"):
+        stage(preset=preset, run=9)

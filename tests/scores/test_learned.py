@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -204,6 +205,33 @@ def test_a_kenlm_model_reads_lines_as_ccnet_does(kenlm_of_one: Path) -> None:
         kenlm_of_one.with_name("no.bin").write_bytes(b"nothing")
         with pytest.raises(GristmillError, match="neither a model of `gristmill train-ngram` nor of KenLM"):
             Perplexity(models={"en": "no.bin"}).score(visible(stage, batch))
+
+
+ARPA = """\\data\\
+ngram 1=4
+ngram 2=2
+
+\\1-grams:
+-1.0\t<unk>
+0\t<s>\t-0.5
+-0.7\t</s>
+-0.4\tmill\t-0.3
+
+\\2-grams:
+-0.2\t<s> mill
+-0.1\tmill </s>
+
+\\end\\
+"""
+
+
+def test_kenlm_itself_gives_what_the_model_says(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm")
+    (tmp_path / "en.arpa").write_text(ARPA, encoding="utf-8")
+    found = kenlm.perplexities(tmp_path / "en.arpa", ["Mill\n\nmill mill", "", "sack"])
+    # -0.2 - 0.1 of two words, then -0.2 + (-0.3 - 0.4) - 0.1 of three; an unknown word: -0.5 - 1.0, then -0.7
+    assert found[0] == pytest.approx(10 ** ((0.3 + 1.0) / 5))
+    assert np.isnan(found[1]) and found[2] == pytest.approx(10 ** (2.2 / 2))
 
 
 def test_without_kenlm_the_pip_line_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

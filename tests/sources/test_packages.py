@@ -239,6 +239,7 @@ LICENSES = [
         "Classifier: License :: OSI Approved :: BSD License\nClassifier: License :: OSI Approved :: MIT License\n",
         "BSD, MIT",
     ),
+    ("Classifier: License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)\n", "MPL-2.0"),
     ("License: ISC\nClassifier: Topic :: Text Processing\n", "ISC"),
     ("License: UNKNOWN\nClassifier: License :: OSI Approved\n", "unknown"),
     (f"License: {'All rights reserved unless ' * 9}\n", "unknown"),

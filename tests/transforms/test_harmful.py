@@ -78,3 +78,20 @@ def test_a_list_may_lie_in_an_installed_distribution() -> None:
     for named, error in (("no-such-package:x.txt", MissingBackend), ("idna:no/such.txt", GristmillError)):
         with pytest.raises(error):
             Harmful.model_validate({"lists": ({"kind": "names", "installed": (named,)},)}).assets()
+
+
+def test_the_preset_has_a_list_for_each_language_that_counts_in_that_language(tmp_path: Path) -> None:
+    folder = tmp_path / "node_modules" / "naughty-words"
+    folder.mkdir(parents=True)
+    for lang, words in (("en", ["darn"]), ("fr", ["zut"])):
+        (folder / f"{lang}.json").write_text(json.dumps(words), encoding="utf-8")
+    fields = {"lists": [{"kind": "ldnoobw", "preset": "ldnoobw", "langs": ["en", "fr"]}]}
+    assert reasons(judged(["darn", "zut"], "en", **fields)) == ["listed_words", None]
+    found = judged(["darn", "zut"], "fr", **fields)
+    assert reasons(found) == [None, "listed_words"] and found.found == {"ldnoobw/fr": 1}
+    stage = Harmful.model_validate_json(json.dumps(fields))
+    assert [(trial.kind, trial.lang) for trial in stage.trials()] == [("ldnoobw", "en"), ("ldnoobw", "fr")]
+    with pytest.raises(ValueError, match="ldnoobw has no list for xx; it has ar, cs"):
+        Harmful.model_validate_json(json.dumps({"lists": [{**fields["lists"][0], "langs": ["xx"]}]}))
+    with pytest.raises(GristmillError, match=r"node_modules/naughty-words/de\.json"):
+        Harmful.model_validate_json(json.dumps({"lists": [{**fields["lists"][0], "langs": ["de"]}]})).assets()
