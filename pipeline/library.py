@@ -199,12 +199,13 @@ def audit(
     folder = fetch.folder(str(corpus.folder if isinstance(corpus, Corpus) else corpus))
     place = Place(base=Path(base), data=tuple(map(Path, data)), offline=True)
     try:
-        asked = AskedAgain(recipe_of(read_manifest(folder).recipe, Path(base)), place)
+        recipe = recipe_of(read_manifest(folder).recipe, Path(base), files=False)
+        asked = AskedAgain(recipe, place, folder.resolve().parent)
     except GristmillError as error:
         tell(f"the recipe's own stages cannot be asked: {error}")
         asked = None
     key = Path(verify) if verify else None
-    evidence = Evidence(folder, seed, sample, asked, rebuild, tuple(map(Path, benchmarks)), key)
+    evidence = Evidence(folder, seed, sample, asked, rebuild, tuple(map(Path, benchmarks)), key, place)
     found = audits.audit(evidence, beside=write or bool(sign))
     if write or sign:
         write_text(folder / FILE, found.to_json())

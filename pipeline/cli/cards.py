@@ -66,7 +66,7 @@ def audit(
     benchmark: Annotated[
         list[Path] | None, typer.Option(help="JSON lines of a benchmark to look for; may be repeated")
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="read a drawn input again and compare")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="make a drawn shard again from its inputs")] = False,
     base: Annotated[Path, typer.Option(help="project folder that the recipe's paths are relative to")] = Path(),
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="write audit.json here")] = None,

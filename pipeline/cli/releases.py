@@ -165,6 +165,7 @@ def diff(
     old: Annotated[Path, typer.Argument(metavar="A", parser=folder, help="folder of a corpus or release")],
     new: Annotated[Path, typer.Argument(metavar="B", parser=folder, help="folder of another, as a rule a later one")],
     out: Annotated[Path | None, typer.Option(help="file for the report in Markdown")] = None,
+    card: Annotated[bool, typer.Option("--card", help="lay it beside B's card, which then shows it")] = False,
     as_json: AsJson = False,
 ) -> None:
     """What changed between two builds or releases, and why: recipe, inputs, versions, and documents."""
@@ -174,12 +175,17 @@ def diff(
     from rich.markdown import Markdown
 
     from pipeline.core.shards import write_text
+    from pipeline.report import card as cards
+    from pipeline.report import changes
     from pipeline.report import diff as comparing
 
     found = comparing.diff(old, new)
     if out:
-        write_text(out, comparing.as_markdown(found))
+        write_text(out, changes.as_markdown(found))
+    if card:
+        write_text(new / changes.FILE, found.to_json())
+        cards.render_again(new)
     if sys.stdout.isatty() and not as_json:
-        Console().print(Markdown(comparing.as_markdown(found)))
+        Console().print(Markdown(changes.as_markdown(found)))
     else:
-        show(found, comparing.as_markdown(found), as_json=as_json)
+        show(found, changes.as_markdown(found), as_json=as_json)

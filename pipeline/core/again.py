@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.census import Rule
-from pipeline.core.manifest import Manifest, Trial, Warned
+from pipeline.core.manifest import Input, Manifest, Trial, Warned
+
+_CLOSE = 1e-3
+"""What a stored measure may differ from the same measure made again: another build of a model's library rounds so."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +28,16 @@ class Judged:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """An input file read again: the key of the plan, and the documents that the first sweep keeps of it.
+    """A shard of documents made again: the key of the plan, the inputs that were read, and the shard and its sha256.
 
-    `texts` by id; None where a later stage rewrites them.
+    `decided` says whose decisions it rests on where stages need all documents.
     """
 
     key: str
-    source: str
-    file: str
+    inputs: tuple[Input, ...]
+    documents: pa.Table
     sha256: str
-    texts: Mapping[str, str | None]
+    decided: str
 
 
 class Again(Protocol):
@@ -54,8 +58,8 @@ class Again(Protocol):
     def warnings(self, manifest: Manifest) -> tuple[Warned, ...]:
         """What a build would warn of, given these counts."""
 
-    def rebuild(self, seed: str, among: Collection[tuple[str, str]]) -> Rebuilt:
-        """An input file read again, drawn from these pairs of source and file; GristmillError where it cannot be."""
+    def rebuild(self, source: str, file: str, name: str) -> Rebuilt:
+        """The shard with this document, which was read from a file of a source; GristmillError where it cannot be."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +87,17 @@ class Showing(Protocol):
 
     def masked(self, documents: pa.RecordBatch) -> pa.LargeStringArray:
         """Their texts without personal data and without the words that the recipe lists as harmful."""
+
+
+def different(had: pa.Array, now: pa.Array) -> list[int]:
+    """Rows that differ in two columns of equal length, measures by more than rounding."""
+    if pa.types.is_floating(now.type):
+        left, right = (column.cast(pa.float64()).to_numpy(zero_copy_only=False) for column in (had, now))
+        same = np.isclose(left, right, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
+        return [int(row) for row in np.flatnonzero(~same)]
+    try:
+        same = pc.equal(had.cast(now.type), now)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return [row for row, (old, new) in enumerate(zip(had.to_pylist(), now.to_pylist(), strict=True)) if old != new]
+    both_null = pc.and_(pc.is_null(had), pc.is_null(now))
+    return [row for row, ok in enumerate(pc.or_kleene(same, both_null).to_pylist()) if not ok]

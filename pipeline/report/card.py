@@ -17,16 +17,17 @@ from pipeline.core.validation import Validation, read_validation
 from pipeline.report import answers as answering
 from pipeline.report.answers import Answers, read_answers
 from pipeline.report.article53 import article53
+from pipeline.report.changes import bring_up, read_changes
 from pipeline.report.croissant import croissant
 from pipeline.report.datasheet import datasheet
-from pipeline.report.fields import Code, Datasheet, Field, Line, Points, Said, Standing
+from pipeline.report.diff import Diff
+from pipeline.report.fields import Datasheet, Field, Standing
 from pipeline.report.findings import Audit, read_audit
 from pipeline.report.front_matter import front_matter
 from pipeline.report.gebru import gebru
-from pipeline.report.grid import Grid
-from pipeline.report.grid import as_markdown as grid_as_markdown
+from pipeline.report.markdown import blocks
 from pipeline.report.measures import Measures, read_measures
-from pipeline.report.safe import fenced, inline, prose, word
+from pipeline.report.safe import inline
 from pipeline.report.words import Say, words
 
 CARD = "README.md"
@@ -35,12 +36,14 @@ FORMATS = ("hub", "json", "croissant", "gebru", "eu-article-53")
 
 
 def write_card(corpus: Path, base: Path) -> Path:
-    """Write README.md, and the answers that it quotes, into a built corpus; returns the card's path.
+    """Write README.md, with the answers and the changes that it quotes, into a built corpus; returns the card's path.
 
-    The recipe's answers are looked for below `base`.
+    The recipe's answers, and the version before where it names one, are looked for below `base`.
     """
     manifest = read_manifest(corpus)
     answers = answers_of(manifest.recipe, base)
+    if previous := (manifest.recipe.get("card") or {}).get("previous"):
+        bring_up(Place(base=base).resolve(previous), corpus)
     write_text(corpus / answering.FILE, answering.as_yaml(answers))
     path = corpus / CARD
     write_text(path, rendered(corpus, manifest, answers))
@@ -62,7 +65,8 @@ def card_of(folder: Path) -> str:
 def rendered(folder: Path, manifest: Manifest, answers: Answers) -> str:
     """The card of a manifest, with what else lies in the folder."""
     audit, measures, validation = read_audit(folder), read_measures(folder), read_validation(folder)
-    return render_card(manifest, answers, audit=audit, measures=measures, validation=validation)
+    changes = read_changes(folder)
+    return render_card(manifest, answers, audit=audit, measures=measures, validation=validation, changes=changes)
 
 
 def answers_beside(folder: Path) -> Answers:
@@ -83,8 +87,8 @@ def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
         raise UsageError(f"there is no format {form!r}: choose one of {', '.join(FORMATS)}")
     manifest = read_manifest(corpus)
     answers, audit, say = answers_of(manifest.recipe, base), read_audit(corpus), words(lang)
-    measures, validation = read_measures(corpus), read_validation(corpus)
-    sheet = datasheet(manifest, answers, audit, measures, validation)
+    measures, validation, changes = read_measures(corpus), read_validation(corpus), read_changes(corpus)
+    sheet = datasheet(manifest, answers, audit, measures, validation, changes)
     if form == "json":
         return sheet.to_json()
     if form == "croissant":
@@ -93,7 +97,7 @@ def printed(corpus: Path, base: Path, form: str, lang: str) -> str:
         return gebru(sheet, answers, say)
     if form == "eu-article-53":
         return article53(sheet, manifest, answers, say)
-    return render_card(manifest, answers, audit=audit, measures=measures, validation=validation, lang=lang)
+    return _hub_card(sheet, manifest, None, say)
 
 
 def render_card(
@@ -104,18 +108,21 @@ def render_card(
     audit: Audit | None = None,
     measures: Measures | None = None,
     validation: Validation | None = None,
-    lang: str = "en",
+    changes: Diff | None = None,
 ) -> str:
     """The card; `suffix` is that of the shards where it will lie (`parquet`), by default those of the manifest."""
-    sheet = datasheet(manifest, answers, audit, measures, validation)
+    return _hub_card(datasheet(manifest, answers, audit, measures, validation, changes), manifest, suffix)
+
+
+def _hub_card(sheet: Datasheet, manifest: Manifest, suffix: str | None, say: Say = str) -> str:
     header = yaml.safe_dump(front_matter(sheet, manifest, suffix), sort_keys=False, allow_unicode=True, width=10_000)
-    return f"---\n{header}---\n\n" + "\n\n".join(body(sheet, words(lang))) + "\n"
+    return f"---\n{header}---\n\n" + "\n\n".join(body(sheet, say)) + "\n"
 
 
 def body(sheet: Datasheet, say: Say = str) -> Iterator[str]:
     """The blocks of the card below its front matter."""
     yield f"# {inline(sheet.title)}"
-    yield from _value(sheet.opening, say)
+    yield from blocks(sheet.opening, say)
     yield from ([inline(sheet.description)] if sheet.description else [])
     counts = {"left": len(sheet.unanswered), "all": sheet.questions}
     yield say(_LEGEND).format(**counts)
@@ -124,7 +131,7 @@ def body(sheet: Datasheet, say: Say = str) -> Iterator[str]:
         for provenance, fields in groupby(section.fields, key=lambda field: _provenance(field, say)):
             yield from ([provenance] if provenance else [])
             for field in fields:
-                yield from _value(field, say)
+                yield from blocks(field, say)
         if not section.fields:
             yield say("Nothing was measured, and nothing is stated.")
 
@@ -156,25 +163,3 @@ _STANDING: dict[Standing, str] = {
     "declared": "Declared",
     "not stated": "Not stated",
 }
-
-
-def _value(field: Field, say: Say) -> Iterator[str]:
-    value = field.value
-    if field.caption:
-        yield _line(field.caption, say)
-    if isinstance(value, Grid):
-        yield grid_as_markdown(value, say)
-    elif isinstance(value, Line):
-        yield _line(value, say)
-    elif isinstance(value, Points):
-        yield "\n".join(f"- {_line(line, say)}" for line in value.lines)
-    elif isinstance(value, Code):
-        yield fenced(value.text, value.language)
-    elif isinstance(value, Said):
-        yield f"### {say(value.question)}"
-        yield say("Not stated.") if not value.text else fenced(value.text) if value.verbatim else prose(value.text)
-
-
-def _line(line: Line, say: Say) -> str:
-    safe = {name: word(value) if isinstance(value, str) else value for name, value in line.values.items()}
-    return say(line.text).format(**safe)

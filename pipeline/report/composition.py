@@ -51,11 +51,12 @@ def rights(manifest: Manifest) -> Iterator[Field]:
         rows = tuple((license, why, n) for (license, why), n in sorted(sums.items(), key=lambda item: -item[1]))
         method = "licences of documents that ask what that of the compilation does not: to be looked at, no judgement"
         yield from_run("conflicts", Grid(columns=columns, rows=rows), method, "licences", scope="every document")
-    sentence = "Declared for the compilation: {license}." if declared else "No licence is declared for the compilation."
-    line = Line(
-        text=f"{sentence} The licence of each document stands in its column `license`.",
-        values={"license": str(declared)} if declared else {},
+    text = (
+        "Declared for the compilation: {license}. The licence of each document stands in its column `license`."
+        if declared
+        else "No licence is declared for the compilation. The licence of each document stands in its column `license`."
     )
+    line = Line(text=text, values={"license": str(declared)} if declared else {})
     yield from_run("license", line, "from the recipe", "recipe")
 
 

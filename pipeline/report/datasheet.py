@@ -8,6 +8,7 @@ from pipeline.core.manifest import Manifest
 from pipeline.core.validation import Validation
 from pipeline.report import sections
 from pipeline.report.answers import Answers
+from pipeline.report.diff import Diff
 from pipeline.report.fields import Datasheet
 from pipeline.report.findings import Audit
 from pipeline.report.funnel import check_books
@@ -21,6 +22,7 @@ def datasheet(
     audit: Audit | None = None,
     measures: Measures | None = None,
     validation: Validation | None = None,
+    changes: Diff | None = None,
 ) -> Datasheet:
     """The datasheet of a corpus; StoreError where the books of the manifest do not close."""
     check_books(manifest)
@@ -30,6 +32,7 @@ def datasheet(
         audit if audit and audit.corpus == manifest.digest else None,
         measures if measures and measures.corpus == manifest.digest else None,
         validation if validation and validation.corpus == manifest.digest else None,
+        changes if changes and changes.corpus == manifest.digest else None,
     )
     recipe = manifest.recipe
     name = str(recipe.get("recipe", "corpus"))

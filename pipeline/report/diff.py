@@ -19,11 +19,10 @@ import pyarrow as pa
 from pipeline.core.manifest import Manifest, Record, Size, read_manifest
 from pipeline.core.shards import read_batches
 from pipeline.report.funnel import funnel
-from pipeline.report.safe import inline, table, word
 
 _PARTS = 64
-_LISTED = 20
-"""Ids that are named of each kind, and lines of a table."""
+LISTED = 20
+"""Ids that are named of each kind."""
 
 _ROW = np.dtype([("id", "S32"), ("text", "S32"), ("group", "<i4"), ("file", "<i4"), ("row", "<i8")])
 
@@ -56,8 +55,9 @@ class StageShift(Record):
 
 
 class Diff(Record):
-    """Two corpora compared; lists of ids have the first few."""
+    """Two corpora compared, the newer with this manifest digest; lists of ids have the first few."""
 
+    corpus: str
     old: str
     new: str
     old_root: str
@@ -94,8 +94,9 @@ def diff(old: Path, new: Path) -> Diff:
         moved, rows = _compare(parts[0], parts[1], list(groups))
         ids = {kind: _ids(parts[0 if kind == "removed" else 1], rows[kind]) for kind in rows}
     return Diff(
-        old=_name(before),
-        new=_name(after),
+        corpus=after.digest,
+        old=before.name,
+        new=after.name,
         old_root=before.root,
         new_root=after.root,
         recipe=tuple(_changes(_by_name(before.recipe), _by_name(after.recipe))),
@@ -106,35 +107,6 @@ def diff(old: Path, new: Path) -> Diff:
         documents=moved,
         **ids,
     )
-
-
-def as_markdown(found: Diff) -> str:
-    """The change report, as a card may include it."""
-    lines = [f"## Changes from {inline(found.old)} to {inline(found.new)}"]
-    counts = {kind: found.count(kind) for kind in ("added", "removed", "changed", "same")}
-    lines.append(", ".join(f"{count:,} documents {kind}" for kind, count in counts.items() if kind != "same"))
-    lines[-1] += f", {counts['same']:,} as they were; causes: {', '.join(found.causes) or 'none'}."
-    sizes = [(name, *(f"{getattr(size, name):,}" for size in found.size)) for name in Size.model_fields]
-    lines.append(table(("", "Before:", "After:"), [*sizes, ("root", word(found.old_root), word(found.new_root))]))
-    for title, changes in (("Recipe", found.recipe), ("Input", found.inputs), ("Version", found.versions)):
-        if changes:
-            lines.append(table((title, "Before", "After"), _listed(changes)))
-    if shifts := [shift for shift in found.stages if shift.old != shift.new]:
-        rows = ((word(s.stage), *("" if share is None else f"{share:.2%}" for share in (s.old, s.new))) for s in shifts)
-        lines.append(table(("Share dropped by", "Before:", "After:"), rows))
-    if groups := [g for g in found.documents if g.added or g.removed or g.changed]:
-        head = ("Source", "Language", "Added:", "Removed:", "Changed:", "Same:")
-        rows = (
-            (*(word(name) if name else "" for name in (g.source, g.lang)), *(f"{n:,}" for n in _numbers(g)))
-            for g in groups
-        )
-        lines.append(table(head, rows))
-    for kind in ("added", "removed", "changed"):
-        if ids := getattr(found, kind):
-            more = counts[kind] - len(ids)
-            named = ", ".join(inline(name) for name in ids)
-            lines.append(f"{kind.capitalize()}: {named}{f' and {more:,} more' if more else ''}.")
-    return "\n\n".join(lines) + "\n"
 
 
 class _Parts:
@@ -194,7 +166,7 @@ def _compare(
         for kind, rows in found.items():
             counts[kind].update(rows["group"].tolist())
             if kind in first:
-                first[kind].append(rows[:_LISTED])
+                first[kind].append(rows[:LISTED])
     moved = (
         Moved(source=source, lang=lang, **{kind: counts[kind][index] for kind in counts})
         for index, (source, lang) in enumerate(names)
@@ -206,7 +178,7 @@ def _compare(
 def _ids(part: _Parts, rows: np.ndarray) -> tuple[str, ...]:
     """The ids of some rows, in the order of the shards."""
     ids: list[str] = []
-    wanted = np.sort(rows, order=["file", "row"])[:_LISTED]
+    wanted = np.sort(rows, order=["file", "row"])[:LISTED]
     for file in np.unique(wanted["file"]):
         at, first = wanted["row"][wanted["file"] == file], 0
         for batch in read_batches(part.files[file], ["id"]):
@@ -263,17 +235,3 @@ def _shifts(old: Manifest, new: Manifest) -> tuple[StageShift, ...]:
 
 def _total(manifest: Manifest) -> Size:
     return sum((group.size for group in manifest.composition), Size())
-
-
-def _name(manifest: Manifest) -> str:
-    return f"{manifest.recipe.get('recipe')}@{manifest.recipe.get('version')}"
-
-
-def _listed(changes: tuple[Change, ...]) -> list[tuple[str, ...]]:
-    rows = [(inline(c.path), *("" if v is None else inline(str(v)[:200]) for v in (c.old, c.new))) for c in changes]
-    left = len(rows) - _LISTED
-    return [*rows[:_LISTED], (f"({left:,} more)", "", "")] if left > 0 else rows
-
-
-def _numbers(group: Moved) -> tuple[int, ...]:
-    return group.added, group.removed, group.changed, group.same

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Manifest, Record, Size, StageCount, Sweep
-from pipeline.report.grid import Columns, Grid
+from pipeline.report.grid import Cell, Columns, Grid
 from pipeline.report.safe import one_line
 
 if TYPE_CHECKING:
@@ -74,6 +74,34 @@ def as_grid(rows: tuple[FunnelRow, ...], published: Mapping[str, Mapping[str, An
         for row in rows
     )
     return Grid(columns=head, rows=tuple(cells))
+
+
+def expected(wanted: Mapping[str, tuple[float, float]], found: Mapping[str, float]) -> Grid:
+    """The shares that the recipe expects, and what was found."""
+    columns: Columns = (
+        ("Expected of stage", "name"),
+        ("From", "share"),
+        ("To", "share"),
+        ("Found", "share"),
+        ("Met", "text"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for stage, (low, high) in wanted.items():
+        share = found.get(stage)
+        rows.append((stage, low, high, share, share is not None and low <= share <= high))
+    return Grid(columns=columns, rows=tuple(rows))
+
+
+def older(manifest: Manifest, rows: tuple[FunnelRow, ...]) -> Grid | None:
+    """How many documents were dropped against which finished build; None where there was none."""
+    dropped = {row.stage: dict(row.reasons).get("built_before", 0) for row in rows}
+    found = tuple(
+        (index.stage, build.name, build.key[:16], dropped.get(index.stage, 0))
+        for index in manifest.indexes
+        for build in index.older
+    )
+    columns: Columns = (("Compared by", "name"), ("Older build", "text"), ("Key", "code"), ("Dropped", "count"))
+    return Grid(columns=columns, rows=found) if found else None
 
 
 def as_table(manifest: Manifest) -> Table:

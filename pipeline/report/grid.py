@@ -68,7 +68,7 @@ def shown(cell: Cell, kind: Kind, say: Callable[[str], str] = str) -> str:
     if isinstance(cell, bool):
         return say("yes" if cell else "no")
     if isinstance(cell, str):
-        return word(cell) if kind in ("name", "code") and not cell.startswith("(") else inline(cell)
+        return word(cell) if kind in ("name", "code") and not cell.startswith("(") else inline(say(cell))
     if kind == "counts" and isinstance(cell, tuple):
         return ", ".join(f"{word(name)} {n:,}" for name, n in cell)  # type: ignore[misc]
     if isinstance(cell, tuple):

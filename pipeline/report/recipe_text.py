@@ -39,7 +39,13 @@ def entries(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def fields(recipe: dict[str, Any], word: str) -> dict[str, Any]:
     """What the recipe sets of the first stage of this word; nothing where it sets nothing or has none."""
+    return next(of_word(recipe, word), {})
+
+
+def of_word(recipe: dict[str, Any], word: str) -> Iterator[dict[str, Any]]:
+    """What the recipe sets of each stage of this word, in order."""
     for entry in recipe.get("stages") or []:
-        if isinstance(entry, dict) and word in entry:
-            return dict(entry[word] or {})
-    return {}
+        if entry == word:
+            yield {}
+        elif isinstance(entry, dict) and word in entry:
+            yield dict(entry[word] or {})

@@ -21,13 +21,15 @@ import pyarrow.parquet as pq
 
 from pipeline.core.asset import sha256_file
 from pipeline.core.errors import GristmillError, StoreError, UsageError
-from pipeline.core.manifest import FileDigest, Manifest, read_manifest
+from pipeline.core.manifest import REMOVED_LEDGER, FileDigest, Manifest, read_manifest
 from pipeline.core.shards import PARQUET, TEMPORARY, read_batches, read_schema, row_bytes, whole, write_text
 from pipeline.core.validation import FILE as VALIDATION
 from pipeline.core.validation import read_validation
 from pipeline.report import answers as answering
 from pipeline.report import measures as measuring
 from pipeline.report.card import CARD, answers_beside, rendered
+from pipeline.report.changes import FILE as CHANGES
+from pipeline.report.changes import read_changes
 from pipeline.report.measures import read_measures
 
 Form = Literal["parquet", "arrow"]
@@ -47,7 +49,7 @@ FOLDERS = ("documents/", "tokens/", "tokenizer/")
 MADE_OF = b"gristmill.shard"
 """In the metadata of a Parquet file: the sha256 of the Arrow shard that it was made of."""
 
-BESIDE = ("recipe.yaml", "removed.json", "CHANGES.md", answering.FILE)
+BESIDE = ("recipe.yaml", "removed.json", REMOVED_LEDGER, "CHANGES.md", answering.FILE)
 """Files that go along as they are, where they are there."""
 
 
@@ -79,16 +81,11 @@ def export(corpus: Path, out: Path, *, form: Form = "parquet", workers: int | No
         with whole(out / name) as temporary:
             shutil.copyfile(corpus / name, temporary)
     kept = {*(name for name in beside if (corpus / name).exists()), *(file.path for file in (*documents, *tokens))}
-    measures = read_measures(corpus)
-    if measures and measures.corpus == manifest.digest:
-        measures = measures.model_copy(update={"corpus": released.digest})
-        write_text(out / measuring.FILE, measures.to_json())
-        kept.add(measuring.FILE)
-    validation = read_validation(corpus)
-    if validation and validation.corpus == manifest.digest:
-        validation = validation.model_copy(update={"corpus": released.digest})
-        write_text(out / VALIDATION, validation.to_json())
-        kept.add(VALIDATION)
+    told = {measuring.FILE: read_measures(corpus), VALIDATION: read_validation(corpus), CHANGES: read_changes(corpus)}
+    for name, report in told.items():
+        if report and report.corpus == manifest.digest:
+            write_text(out / name, report.model_copy(update={"corpus": released.digest}).to_json())
+            kept.add(name)
     _clear(out, kept, reports=released.digest != before)
     write_text(out / CARD, rendered(out, released, answers_beside(out)))
     write_text(out / MANIFEST, released.to_json())

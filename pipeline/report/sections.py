@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from pipeline.core.manifest import REMOVED, Manifest
+from pipeline.core.manifest import REMOVED
+from pipeline.report import changes, validation
 from pipeline.report import composition as composed
 from pipeline.report import funnel as funnels
-from pipeline.report import validation
 from pipeline.report.fields import Code, Field, Line, Points, Section, from_run, said
-from pipeline.report.grid import Cell, Columns, Grid
-from pipeline.report.recipe_text import entries, recipe_yaml
-from pipeline.report.told import Told, audited, of_stages
+from pipeline.report.grid import Columns, Grid
+from pipeline.report.recipe_text import recipe_yaml
+from pipeline.report.told import Told, audited, limits, of_stages
 
 
 def opening(told: Told) -> Field:
@@ -90,8 +90,10 @@ def _funnel(told: Told) -> Iterator[Field]:
     yield from_run("funnel", funnels.as_grid(rows, recipe.get("published") or {}), counted, "funnel", "ledger")
     if expected := recipe.get("expect"):
         found = {row.stage: row.share_dropped for row in rows}
-        yield from_run("expected", _expected(expected, found), "shares of the funnel, beside the recipe's", "funnel")
-    if compared := _compared(told.manifest, rows):
+        yield from_run(
+            "expected", funnels.expected(expected, found), "shares of the funnel, beside the recipe's", "funnel"
+        )
+    if compared := funnels.older(told.manifest, rows):
         unchecked = "the older builds are not part of this corpus"
         yield from_run(
             "older_builds", compared, "documents that are in a finished build were dropped", unchecked=unchecked
@@ -104,32 +106,6 @@ def _funnel(told: Told) -> Iterator[Field]:
     caption = Line(text="The whole recipe; stages run in this order.")
     code = Code(text=recipe_yaml(recipe), language="yaml")
     yield from_run("recipe", code, "the recipe that was built, overrides applied", "recipe", caption=caption)
-
-
-def _expected(expected: Mapping[str, tuple[float, float]], found: Mapping[str, float]) -> Grid:
-    columns: Columns = (
-        ("Expected of stage", "name"),
-        ("From", "share"),
-        ("To", "share"),
-        ("Found", "share"),
-        ("Met", "text"),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    for stage, (low, high) in expected.items():
-        share = found.get(stage)
-        rows.append((stage, low, high, share, share is not None and low <= share <= high))
-    return Grid(columns=columns, rows=tuple(rows))
-
-
-def _compared(manifest: Manifest, rows: tuple[funnels.FunnelRow, ...]) -> Grid | None:
-    dropped = {row.stage: dict(row.reasons).get("built_before", 0) for row in rows}
-    found = tuple(
-        (index.stage, older.name, older.key[:16], dropped.get(index.stage, 0))
-        for index in manifest.indexes
-        for older in index.older
-    )
-    columns: Columns = (("Compared by", "name"), ("Older build", "text"), ("Key", "code"), ("Dropped", "count"))
-    return Grid(columns=columns, rows=found) if found else None
 
 
 def _quality(told: Told) -> Iterator[Field]:
@@ -224,7 +200,7 @@ def _integrity(told: Told) -> Iterator[Field]:
 
 def _risks(told: Told) -> Iterator[Field]:
     yield said(told.answers, "limitations")
-    if lines := tuple(_limits(told)):
+    if lines := tuple(limits(told)):
         caption = Line(text="What the recipe and the numbers show:")
         yield from_run(
             "limits",
@@ -234,29 +210,6 @@ def _risks(told: Told) -> Iterator[Field]:
             "recipe",
             caption=caption,
         )
-
-
-_WITHOUT = {
-    "language": "No stage checked the language: the column `lang` is what the source declared.",
-    "exact": "No stage removed exact duplicates.",
-    "minhash": "No stage removed near duplicates.",
-    "pii": "No stage looked for personal data: addresses, telephone numbers and the like stand as they were collected.",
-    "contamination": "No stage looked for benchmark questions: a test set may be part of this corpus.",
-}
-
-
-def _limits(told: Told) -> Iterator[Line]:
-    """What the numbers and the recipe show to be missing, whatever the authors say."""
-    used = {word for word, _ in entries(told.manifest.recipe)}
-    yield from (Line(text=sentence) for word, sentence in _WITHOUT.items() if word not in used)
-    documents = told.total.documents or 1
-    for key, missing, text in (
-        ("license", {None, "", "unknown"}, "{n:,} documents ({share:.2%}) state no licence."),
-        ("lang", {None, "", "und"}, "{n:,} documents ({share:.2%}) have no language."),
-    ):
-        groups = [group for group in told.manifest.composition if getattr(group, key) in missing]
-        if n := sum(group.size.documents for group in groups):
-            yield Line(text=text, values={"n": n, "share": n / documents})
 
 
 def _distribution(told: Told) -> Iterator[Field]:
@@ -272,6 +225,8 @@ def _maintenance(told: Told) -> Iterator[Field]:
             values={"n": removed[-1].rows_in - removed[-1].rows_out},
         )
         yield from_run("removed", line, "counted when they were taken out", "removed")
+    if told.changes:
+        yield from changes.fields(told.changes)
 
 
 _SECTIONS: dict[str, tuple[str, Callable[[Told], Iterator[Field]]]] = {

@@ -10,6 +10,7 @@ from pipeline.core.manifest import Manifest, Size
 from pipeline.core.validation import Validation
 from pipeline.report import facts
 from pipeline.report.answers import Answers
+from pipeline.report.diff import Diff
 from pipeline.report.fields import Field, Line, from_run, measured
 from pipeline.report.findings import Audit, Finding
 from pipeline.report.measures import Measures
@@ -25,6 +26,7 @@ class Told:
     audit: Audit | None
     measures: Measures | None
     validation: Validation | None
+    changes: Diff | None
 
     @cached_property
     def total(self) -> Size:
@@ -104,3 +106,26 @@ AUDITED = {
     "personal_data": "a second, plainer detector than the recipe's; 95% intervals (Wilson)",
     "contamination": "runs of words that stand in a benchmark; 95% intervals (Wilson)",
 }
+
+
+_WITHOUT = {
+    "language": "No stage checked the language: the column `lang` is what the source declared.",
+    "exact": "No stage removed exact duplicates.",
+    "minhash": "No stage removed near duplicates.",
+    "pii": "No stage looked for personal data: addresses, telephone numbers and the like stand as they were collected.",
+    "contamination": "No stage looked for benchmark questions: a test set may be part of this corpus.",
+}
+
+
+def limits(told: Told) -> Iterator[Line]:
+    """What the numbers and the recipe show to be missing, whatever the authors say."""
+    used = {word for word, _ in entries(told.manifest.recipe)}
+    yield from (Line(text=sentence) for word, sentence in _WITHOUT.items() if word not in used)
+    documents = told.total.documents or 1
+    for key, missing, text in (
+        ("license", {None, "", "unknown"}, "{n:,} documents ({share:.2%}) state no licence."),
+        ("lang", {None, "", "und"}, "{n:,} documents ({share:.2%}) have no language."),
+    ):
+        groups = [group for group in told.manifest.composition if getattr(group, key) in missing]
+        if n := sum(group.size.documents for group in groups):
+            yield Line(text=text, values={"n": n, "share": n / documents})

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.core.again import Judged, Rebuilt
+from pipeline.core.again import Judged, Rebuilt, different
 from pipeline.core.asset import Place
-from pipeline.core.manifest import REMOVED, Manifest, Trial, Warned, digest
+from pipeline.core.manifest import REMOVED, Manifest, Trial, Warned
 from pipeline.core.schema import DOCUMENT
-from pipeline.core.stage import Checkpoint, Decision, Local
+from pipeline.core.stage import Checkpoint, Local
 from pipeline.run.corpus import warnings_of
-from pipeline.run.judging import Judging, visible
-from pipeline.run.plan import make_plan
+from pipeline.run.judging import visible
+from pipeline.run.options import Options
+from pipeline.run.rebuild import rebuild_shard
 from pipeline.run.recipe import Named, Recipe
-from pipeline.run.sweep import read_part
-
-_CLOSE = 1e-3
-"""What a stored measure may differ from the same measure made again: another build of a model's library rounds so."""
 
 
 @dataclass(frozen=True)
 class AskedAgain:
-    """A recipe and where its files lie (`core.again.Again`); nothing is read before it is asked."""
+    """A recipe and where its files lie (`core.again.Again`); nothing is read before it is asked.
+
+    The store below `root` is looked at, where there is one.
+    """
 
     recipe: Recipe
     place: Place
+    root: Path = Path("build")
+    workers: int = 1
     batch_rows: int = 256
 
     @cached_property
@@ -79,7 +79,7 @@ class AskedAgain:
         kept = {column for other in after for column in other.stage.columns_written()}
         for name, array in verdict.columns.items():
             if name not in kept and name in batch.schema.names:
-                odd = _different(batch.column(name), array)
+                odd = different(batch.column(name), array)
                 found += [Judged(names[row], named.label, f"has another {name} than it is given now") for row in odd]
         return found
 
@@ -99,33 +99,10 @@ class AskedAgain:
         counts = [count for sweep in manifest.sweeps if sweep.name != REMOVED for count in sweep.stages]
         return warnings_of(counts, self.recipe.header.expect, self.recipe.judges)
 
-    def rebuild(self, seed: str, among: Collection[tuple[str, str]]) -> Rebuilt:
-        """Read one input file again, drawn by the seed, and judge its documents by the stages of the first sweep.
-
-        Drawn from those of `among` that the recipe reads; from all that it reads where it reads none of them.
-        """
-        with self.place.active():
-            plan = make_plan(self.recipe)
-            first = plan.sweeps[0]
-            files = sorted({(read.source.name, piece.name) for read in first.parts for piece in read.part.slices})
-            source, file = min([one for one in files if one in among] or files, key=lambda one: digest([seed, *one]))
-            reads = [
-                read
-                for read in first.parts
-                if read.source.name == source and any(piece.name == file for piece in read.part.slices)
-            ]
-            texts: dict[str, str | None] = {}
-            rewritten = any(
-                "text" in named.stage.columns_written() for named in self.recipe.stages if named not in first.locals
-            )
-            for read in reads:
-                judging = Judging(first.locals, first.columns, Decision(self.place.base), source)
-                for batch in read_part(read, self.batch_rows):
-                    kept, _ = judging.judge(batch)
-                    pairs = zip(kept.column("id").to_pylist(), kept.column("text").to_pylist(), strict=True)
-                    texts |= {name: None if rewritten else text for name, text in pairs}
-            digests = reads[0].source.digests(reads[0].part)
-        return Rebuilt(plan.key, source, file, digests[file], texts)
+    def rebuild(self, source: str, file: str, name: str) -> Rebuilt:
+        """The shard with this document, which was read from a file of a source, made again."""
+        options = Options(root=self.root, workers=self.workers, batch_rows=self.batch_rows, place=self.place)
+        return rebuild_shard(self.recipe, options, source, file, name)
 
 
 def _usual(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -135,16 +112,3 @@ def _usual(batch: pa.RecordBatch) -> pa.RecordBatch:
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
-
-
-def _different(had: pa.Array, now: pa.Array) -> list[int]:
-    if pa.types.is_floating(now.type):
-        left, right = (column.cast(pa.float64()).to_numpy(zero_copy_only=False) for column in (had, now))
-        same = np.isclose(left, right, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
-        return [int(row) for row in np.flatnonzero(~same)]
-    try:
-        same = pc.equal(had.cast(now.type), now)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return []
-    both_null = pc.and_(pc.is_null(had), pc.is_null(now))
-    return [row for row, ok in enumerate(pc.or_kleene(same, both_null).to_pylist()) if not ok]

@@ -98,6 +98,15 @@ def build_share(plan: Plan, options: Options, listener: Listener, numbers: range
     return Share(plan.all_sweeps[-1].name, 0, builder.worked)
 
 
+def build_decisions(plan: Plan, options: Options, listener: Listener) -> None:
+    """Do all sweeps of documents but the last: whatever decisions the documents rest on lie in the store afterwards."""
+    store = Store(options.root)
+    with store.locked(), options.place.active(), options.executor() as executor:
+        builder = _Builder(plan, options, store, executor, listener)
+        for sweep in plan.sweeps[:-1]:
+            builder.sweep(sweep)
+
+
 @dataclass
 class _Builder:
     plan: Plan

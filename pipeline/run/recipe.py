@@ -32,6 +32,9 @@ class Card(BaseModel):
 
     license: str = Field(description="licence of the corpus as a whole, as an SPDX or Hub identifier")
     answers: str | None = Field(None, description="YAML file of declared words, relative to the project's folder")
+    previous: str | None = Field(
+        None, description="folder of the version before, relative to the project's: the card says what changed since"
+    )
 
 
 class Published(BaseModel):
@@ -134,17 +137,19 @@ def project_folder(path: Path) -> Path:
     return folder.parent if folder.name == "recipes" else folder
 
 
-def recipe_of(data: Mapping[str, Any], base: Path | None = None) -> Recipe:
-    """Check a recipe given as plain values: for programs and tests."""
+def recipe_of(data: Mapping[str, Any], base: Path | None = None, *, files: bool = True) -> Recipe:
+    """Check a recipe given as plain values; without `files`, those that it names need not be at hand."""
     raw = json.dumps(data, ensure_ascii=False).encode()
-    return check_recipe(parse_yaml(raw), str(data.get("recipe", "recipe")), base or Path.cwd())
+    return check_recipe(parse_yaml(raw), str(data.get("recipe", "recipe")), base or Path.cwd(), files=files)
 
 
-def check_recipe(document: Document, name: str, base: Path, overrides: Sequence[str] = ()) -> Recipe:
+def check_recipe(
+    document: Document, name: str, base: Path, overrides: Sequence[str] = (), *, files: bool = True
+) -> Recipe:
     """Check parsed YAML."""
     if not isinstance(document.value, dict):
         raise RecipeError([Problem("", "a recipe is a map with the keys recipe, version, sources, stages")], name)
-    checker = _Checker(document)
+    checker = _Checker(document, files)
     data = apply_overrides(document.value, overrides, checker.problems)
     recipe = checker.recipe(data, base, tuple(overrides))
     if checker.problems or recipe is None:
@@ -158,6 +163,7 @@ SECTIONS = ("sources", "stages", "tokenizer", "pack")
 @dataclass
 class _Checker:
     document: Document
+    files: bool
     problems: list[Problem] = field(default_factory=list)
 
     def recipe(self, data: dict[str, Any], base: Path, overrides: tuple[str, ...]) -> Recipe | None:
@@ -179,7 +185,7 @@ class _Checker:
         if self.problems or not isinstance(header, Header):
             return None
         recipe = Recipe(header, read, tuple(named), tokenizer, pack, data, base, overrides)
-        self.problems.extend(flow_problems(recipe))
+        self.problems += [*flow_problems(recipe), *(missing_files(recipe) if self.files else ())]
         return recipe
 
     def _say(self, path: str, message: str) -> None:
@@ -280,7 +286,7 @@ class _Checker:
 
 
 def flow_problems(recipe: Recipe) -> list[Problem]:
-    """Columns that a stage reads and nothing before it writes; also asks every stage for its files."""
+    """Columns that a stage reads and nothing before it writes."""
     problems: list[Problem] = []
     for index, source in enumerate(recipe.sources):
         have = set(DOCUMENT) - {"text"} | set(source.columns_written())
@@ -292,6 +298,12 @@ def flow_problems(recipe: Recipe) -> list[Problem]:
                 have -= NEVER_STORED
         if "text" not in have:
             problems.append(Problem(f"sources[{index}]", _missing("text", recipe, index, have)))
+    return list(dict.fromkeys(problems))
+
+
+def missing_files(recipe: Recipe) -> list[Problem]:
+    """Files that a stage needs and that are not at hand, or are others than the recipe wants."""
+    problems: list[Problem] = []
     for named in recipe.all_stages:
         try:
             named.stage.assets()

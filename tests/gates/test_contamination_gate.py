@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipeline.backends.benchmark_files import BenchmarkFiles
 from pipeline.core.asset import Place
-from pipeline.filters.benchmark_files import BenchmarkFiles
 from pipeline.filters.contamination import Contamination
 
 pytestmark = pytest.mark.slow

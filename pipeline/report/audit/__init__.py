@@ -10,10 +10,11 @@ import pyarrow as pa
 from pipeline import __version__
 from pipeline.core.errors import GristmillError
 from pipeline.core.validation import read_validation
-from pipeline.report.audit import books, documents, files, near, origin, samples, tokens
+from pipeline.report.audit import books, contamination, documents, files, near, origin, samples, tokens
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, fails
 from pipeline.report.card import answers_beside
+from pipeline.report.changes import read_changes
 from pipeline.report.datasheet import datasheet
 from pipeline.report.fields import Datasheet
 from pipeline.report.findings import Audit, Figures, Finding
@@ -30,7 +31,7 @@ EXACT: tuple[Check, ...] = (
 
 SAMPLED: tuple[Check, ...] = (
     *(tokens.tokenizer, samples.rules, samples.language, near.near_duplicates),
-    *(samples.personal_data, samples.contamination),
+    *(samples.personal_data, contamination.contamination),
 )
 """Checks of drawn documents."""
 
@@ -59,8 +60,8 @@ def audit(evidence: Evidence, *, beside: bool = False) -> Audit:
     )
     try:
         shown, folder = found if beside else evidence.earlier, evidence.folder
-        validation = read_validation(folder)
-        sheet = datasheet(manifest, answers_beside(folder), shown, read_measures(folder), validation)
+        validation, changes = read_validation(folder), read_changes(folder)
+        sheet = datasheet(manifest, answers_beside(folder), shown, read_measures(folder), validation, changes)
     except GristmillError:
         return found
     return found.model_copy(update={"figures": count_figures(sheet, found)})

@@ -6,6 +6,7 @@ Memory is about a hundred bytes a document, besides the sample.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.backends.tokenizer import Encoder, load
 from pipeline.core.again import Again
+from pipeline.core.asset import Place
 from pipeline.core.chance import draws
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import Group, Manifest, Size, read_manifest
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A folder to audit. `seed` draws the samples, `n_sampled` documents at most; None in `again`: no code at hand."""
+    """A folder to audit. `seed` draws the samples, `n_sampled` documents at most; None in `again`: no code at hand.
+
+    Files that the recipe names are looked for at `place`.
+    """
 
     folder: Path
     seed: str = ""
@@ -41,6 +46,7 @@ class Evidence:
     rebuild: bool = False
     benchmarks: tuple[Path, ...] = ()
     key: Path | None = None
+    place: Place | None = None
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -60,6 +66,13 @@ class Evidence:
         if not (self.folder / place).is_file():
             raise StoreError(f"{name}: the manifest has this file and it is not here")
         return self.folder / place
+
+    @cached_property
+    def tombstones(self) -> tuple[str, ...]:
+        """Ids of the documents that were taken out of the finished corpus."""
+        path = self.folder / "removed.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tombstones": []}
+        return tuple(stone["id"] for stone in told["tombstones"])
 
     @cached_property
     def digests(self) -> dict[str, tuple[int, str]]:

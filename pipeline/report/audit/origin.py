@@ -1,13 +1,16 @@
-"""Checks of where the corpus comes from: an input read again by the recipe, an earlier audit, a signature."""
+"""Checks of where the corpus comes from: a shard made again by the recipe, an earlier audit, a signature."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.core.again import different
 from pipeline.core.errors import GristmillError, StoreError
-from pipeline.core.shards import read_batches
+from pipeline.core.manifest import digest
+from pipeline.core.shards import read_table
 from pipeline.report.audit import attest
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, differ, fails, holds, unknown
@@ -16,35 +19,53 @@ from pipeline.report.grid import Grid
 
 
 def rebuild(evidence: Evidence) -> Outcome:
-    """The recipe reads a drawn input again: the corpus holds nothing of it that the recipe does not make of it."""
+    """A drawn shard, made again by the recipe from the inputs, has these documents and no others."""
     if not evidence.rebuild:
-        return unknown("on request: --rebuild reads an input again, where the inputs are at hand")
+        return unknown("on request: --rebuild makes a shard again, where the inputs are at hand")
     if not evidence.again:
         return unknown("the recipe's stages are not at hand")
-    held = evidence.documents.frame.select("source", "file").unique()
+    manifest = evidence.manifest
+    file = min(manifest.documents, key=lambda one: digest([evidence.seed, one.path]), default=None)
+    if file is None:
+        return unknown("the corpus has no shard")
+    here = read_table(evidence.path(file.path))
+    source, read, name = (here[column][0].as_py() for column in ("source", "file", "id"))
     try:
-        made = evidence.again.rebuild(evidence.seed, set(held.iter_rows()))
+        made = evidence.again.rebuild(source, read, name)
     except GristmillError as error:
-        return unknown(f"the inputs cannot be read: {' '.join(str(error).split())}")
-    manifest, frame = evidence.manifest, evidence.documents.frame
+        return unknown(f"{file.path} cannot be made again: {' '.join(str(error).split())}")
     problems = []
     if made.key != manifest.key:
         problems.append(f"recipe and inputs have the key {made.key[:16]}…, the manifest says {manifest.key[:16]}…")
-    stated = [item.sha256 for item in manifest.inputs if (item.source, item.name) == (made.source, made.file)]
-    if stated != [made.sha256]:
-        problems.append(f"{made.file} has the sha256 {made.sha256[:16]}…, the manifest says otherwise")
-    here = frame.filter((pl.col("source") == made.source) & (pl.col("file") == made.file))["id"].to_list()
-    problems += [f"{name} is said to be from {made.file} and is not" for name in here if name not in made.texts]
-    wanted = {name: text for name, text in made.texts.items() if text is not None}
-    for file in manifest.documents:
-        for batch in read_batches(evidence.path(file.path)):
-            pairs = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
-            problems += [
-                f"{name} has another text than in {made.file}" for name, text in pairs if wanted.get(name, text) != text
-            ]
-    return differ(
-        problems, f"{len(here):,} documents of {made.file} made again", f"1 of {len(manifest.inputs):,} inputs"
-    )
+    stated = {(item.source, item.name): item.sha256 for item in manifest.inputs}
+    problems += [
+        f"{item.name} has the sha256 {item.sha256[:16]}…, the manifest says otherwise"
+        for item in made.inputs
+        if stated.get((item.source, item.name)) != item.sha256
+    ]
+    kept = made.documents.filter(pc.invert(pc.is_in(made.documents["id"], pa.array(evidence.tombstones, pa.string()))))
+    problems += _otherwise(here, kept)
+    same = "byte for byte" if made.sha256 == file.sha256 else "in every column"
+    said = f"{here.num_rows:,} documents of {file.path} made again, equal {same}; decisions: {made.decided}"
+    return differ(problems, said, f"1 of {len(manifest.documents):,} shards, from its inputs")
+
+
+def _otherwise(here: pa.Table, made: pa.Table) -> Iterator[str]:
+    """How the documents of a shard differ from those that the recipe makes."""
+    names, wanted = here["id"].to_pylist(), made["id"].to_pylist()
+    yield from (f"{name} stands there, and the recipe does not make it" for name in names if name not in set(wanted))
+    yield from (f"the recipe makes {name}, and it is not there" for name in wanted if name not in set(names))
+    if sorted(names) != sorted(wanted):
+        return
+    if names != wanted:
+        yield "the documents stand in another order"
+        return
+    for column in made.column_names:
+        if column not in here.column_names:
+            yield f"the column {column} is not there"
+            continue
+        odd = different(here[column].combine_chunks(), made[column].combine_chunks())
+        yield from (f"{names[row]} has another {column} than the recipe makes" for row in odd)
 
 
 def attested(evidence: Evidence) -> Outcome:

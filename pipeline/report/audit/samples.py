@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
-from pathlib import Path
 
 from pipeline.core.errors import GristmillError, MissingBackend
 from pipeline.report.audit.evidence import Evidence
@@ -28,8 +27,6 @@ _CLEAR = 200
 _RESIDUAL = {"email": 0.0005, "card": 0.001, "ip": 0.005, "phone": 0.005}
 """Share of documents that may still hold what a stage was to take out: a plain pattern takes some numbers of versions
 and formulas for addresses and telephones."""
-
-_CONTAMINATED = 0.0005
 
 
 def language(evidence: Evidence) -> Outcome:
@@ -148,7 +145,7 @@ def personal_data(evidence: Evidence) -> Outcome:
         kind: sum(any(check(match[0]) for match in pattern.finditer(text)) for text in texts)
         for kind, (pattern, check) in _DETECTORS.items()
     }
-    grid = _residual("Kind", hits, len(texts))
+    grid = residual("Kind", hits, len(texts))
     said = "; ".join(f"{kind} in {n:,} of {len(texts):,}" for kind, n in hits.items())
     claimed = _claimed_kinds(evidence)
     if claimed is None:
@@ -167,89 +164,11 @@ def _claimed_kinds(evidence: Evidence) -> frozenset[str] | None:
     return frozenset(_DETECTORS if named is None else named)
 
 
-def _residual(title: str, hits: dict[str, int], n: int) -> Grid:
+def residual(title: str, hits: dict[str, int], n: int) -> Grid:
+    """How many of `n` drawn documents have each of what was looked for."""
     columns: Columns = (
         *((title, "name"), ("Documents that have it", "count"), ("Looked at", "count"), ("Share", "share")),
         ("95% interval", "interval"),
     )
     rows = tuple((name, hit, n, hit / (n or 1), wilson(hit, n)) for name, hit in hits.items())
     return Grid(columns=columns, rows=rows)
-
-
-_SPAN, _SHORT = 13, 8
-_TEMPLATE = 10
-"""Items of a benchmark that share a run of words: from so many on it is a phrase of the benchmark, no question."""
-
-
-def contamination(evidence: Evidence) -> Outcome:
-    """Runs of words of a benchmark in the documents: 13 of them, or a whole item that has at least 8."""
-    claims = "contamination" in {word for word, _ in entries(evidence.manifest.recipe)}
-    own = fields(evidence.manifest.recipe, "contamination").get("written") or []
-    benchmarks = {path.name: _file_spans(path) for path in evidence.benchmarks}
-    benchmarks |= {"written in the recipe": _benchmark_spans([own])} if own else {}
-    if not benchmarks:
-        return unknown("no benchmark was given: name its JSON lines with --benchmark FILE")
-    texts = evidence.texts()
-    hits: dict[str, int] = {}
-    seen: dict[str, str] = {}
-    for name, spans in benchmarks.items():
-        rows = [row for row, text in enumerate(texts) if _holds_span(text, spans)]
-        hits[name] = len(rows)
-        seen |= {name: evidence.sample["id"][rows[0]].as_py()} if rows else {}
-    grid = _residual("Benchmark", hits, len(texts))
-    said = "; ".join(f"{name} in {n:,} of {len(texts):,}" for name, n in hits.items())
-    odd = [name for name, n in hits.items() if wilson(n, len(texts))[0] > _CONTAMINATED]
-    if not claims:
-        return unknown(f"the card claims nothing; seen: {said}", evidence.scope, grid, sampled=True)
-    if odd:
-        return fails(f"{said}; such as {seen[odd[0]]}", evidence.scope, grid, sampled=True)
-    return holds(said, evidence.scope, grid, sampled=True)
-
-
-def _file_spans(path: Path) -> frozenset[tuple[str, ...]]:
-    """The spans of a benchmark in JSON lines; every text in a line is one of its item."""
-    import gzip
-    import json
-
-    items = []
-    with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                items.append(json.loads(line) if line.strip() else {})
-            except ValueError:
-                raise GristmillError(f"{path}: line {number} is not JSON; a benchmark is JSON lines") from None
-    return _benchmark_spans(items)
-
-
-def _benchmark_spans(items: Iterable[object]) -> frozenset[tuple[str, ...]]:
-    """All runs of `_SPAN` words of the items, short items whole; not those that many items share."""
-    counts: Counter[tuple[str, ...]] = Counter()
-    for item in items:
-        counts.update({span for text in _strings(item) for span in _spans(_words(text))})
-    return frozenset(span for span, n in counts.items() if n < _TEMPLATE)
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _strings(inner)
-
-
-def _words(text: str) -> list[str]:
-    """Words without case and marks; a character of a script without spaces is a word."""
-    return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.lower())
-
-
-def _spans(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    if _SHORT <= len(words) < _SPAN:
-        yield tuple(words)
-    for at in range(len(words) - _SPAN + 1):
-        yield tuple(words[at : at + _SPAN])
-
-
-def _holds_span(text: str, spans: frozenset[tuple[str, ...]]) -> bool:
-    words = _words(text)
-    sizes = {len(span) for span in spans}
-    return any(tuple(words[at : at + size]) in spans for size in sizes for at in range(len(words) - size + 1))

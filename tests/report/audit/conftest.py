@@ -45,6 +45,9 @@ WORDS = {
 
 BENCHMARK = "A farmer sells seventeen sacks of flour for four coins each and then gives half of them to his brother"
 
+QUESTION = "Which of the four lighthouses on the northern coast was painted red after the great storm of that autumn?"
+FILE = {"name": "lighthouses", "paths": ["bench.jsonl"], "question": ["question"]}
+
 
 def sentences(lang: str, seed: str, n: int = 14) -> str:
     """A text that shares hardly five words in a row with another."""
@@ -69,7 +72,7 @@ RECIPE: dict[str, Any] = {
     "stages": [
         "normalize",
         "pii",
-        {"contamination": {"written": [BENCHMARK]}},
+        {"contamination": {"written": [BENCHMARK], "against": [FILE]}},
         "language",
         {"length": {"min_characters": 100}},
         "exact",
@@ -101,7 +104,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
         (folder / "data" / f"{name}.jsonl").write_text(lines + "\n", encoding="utf-8")
     (folder / "answers.yaml").write_text("title: Audited\ncontact: me@example.org\n", encoding="utf-8")
-    (folder / "bench.jsonl").write_text(json.dumps({"question": BENCHMARK}) + "\n", encoding="utf-8")
+    (folder / "bench.jsonl").write_text(json.dumps({"question": QUESTION}) + "\n", encoding="utf-8")
     recipe = projects.write_recipe(folder, RECIPE)
     write_card(projects.build(recipe, folder / "build").folder, folder)
     return folder
@@ -186,11 +189,12 @@ class Saboteur:
         return sweep.model_copy(update={"stages": (*stages, changed), "rows_out": size.documents})
 
     def evidence(self, **more: Any) -> Evidence:
+        place = Place(base=self.project, offline=True)
         try:
-            asked = AskedAgain(recipe_of(self.manifest.recipe, self.project), Place(base=self.project, offline=True))
+            asked = AskedAgain(recipe_of(self.manifest.recipe, self.project, files=False), place, self.folder.parent)
         except RecipeError:
             asked = None
-        return Evidence(self.folder, again=asked, seed="test", **more)
+        return Evidence(self.folder, again=asked, seed="test", place=place, **more)
 
     def caught_by(self, check: str, **more: Any) -> Outcome:
         """What one check says."""

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,14 +14,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.core.asset import Place
 from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import Record
+from pipeline.core.shards import read_table
 from pipeline.report import audit as audits
 from pipeline.report.audit import CHECKS, EARLIER, attest, audit, count_figures, fetch
+from pipeline.report.audit.books import removed
 from pipeline.report.audit.evidence import Evidence
+from pipeline.report.audit.origin import rebuild
+from pipeline.report.audit.outcome import Outcome
 from pipeline.report.card import answers_beside, render_again, render_card
 from pipeline.report.datasheet import datasheet
 from pipeline.report.findings import FILE, read_audit
+from pipeline.report.release import export
+from pipeline.run.remove import remove
 from tests.report.audit.conftest import Saboteur
 
 
@@ -28,7 +37,7 @@ def outcomes(found: Record) -> dict[str, str]:
 
 
 def test_an_honest_corpus_passes_and_every_figure_is_accounted_for(saboteur: Saboteur) -> None:
-    asked = saboteur.evidence(rebuild=True, benchmarks=(saboteur.project / "bench.jsonl",))
+    asked = saboteur.evidence(rebuild=True)
     found = audit(asked)
     assert not found.failed, audits.as_text(found)
     unknown = {name for name, status in outcomes(found).items() if status == "CANNOT VERIFY"}
@@ -57,8 +66,33 @@ def test_the_files_alone_are_enough(saboteur: Saboteur, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert "bench.jsonl" in said["contamination"]["said"] and said["contamination"]["status"] == "CANNOT VERIFY"
     assert said["ledger"]["status"] == "CANNOT VERIFY" and "builder's store" in said["ledger"]["said"]
     assert said["tokenizer"]["status"] == said["rules"]["status"] == said["language"]["status"] == "PASS"
+
+
+def rebuilt(saboteur: Saboteur, folder: Path | None = None, **more: Any) -> Outcome:
+    evidence = saboteur.evidence(rebuild=True)
+    again = replace(evidence.again, **more) if more else evidence.again
+    return rebuild(replace(evidence, again=again, folder=folder or saboteur.folder))
+
+
+def test_a_shard_is_made_again_from_the_inputs(saboteur: Saboteur, tmp_path: Path) -> None:
+    held = rebuilt(saboteur)
+    assert held.status == "PASS" and "equal byte for byte; decisions: the store's" in held.said
+    again = rebuilt(saboteur, root=tmp_path / "nowhere")
+    assert again.status == "PASS" and "byte for byte; decisions: made again" in again.said
+    elsewhere = rebuilt(saboteur, place=Place(base=tmp_path, offline=True))
+    assert elsewhere.status == "CANNOT VERIFY" and "data/good" in elsewhere.said
+
+
+def test_a_shard_of_a_release_is_made_again_without_what_was_removed(saboteur: Saboteur, tmp_path: Path) -> None:
+    for file in saboteur.manifest.documents:
+        remove(saboteur.folder, [str(read_table(saboteur.folder / file.path)["id"][0])], "asked", "2026-11-24")
+    export(saboteur.folder, tmp_path / "release")
+    held = rebuilt(saboteur, tmp_path / "release")
+    assert held.status == "PASS" and "equal in every column" in held.said
+    assert removed(replace(saboteur.evidence(), folder=tmp_path / "release")).status == "PASS"
 
 
 def test_a_card_shows_its_audit_and_a_second_auditor_finds_it_again(saboteur: Saboteur) -> None:

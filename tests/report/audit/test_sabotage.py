@@ -16,7 +16,8 @@ from pipeline.core.validation import CURATED, Decision, HeldOutSheet, RunSheet, 
 from pipeline.core.validation import FILE as VALIDATION
 from pipeline.report.audit import CHECKS
 from pipeline.report.card import render_again
-from tests.report.audit.conftest import BENCHMARK, Saboteur, sentences
+from pipeline.run.remove import remove
+from tests.report.audit.conftest import BENCHMARK, QUESTION, Saboteur, sentences
 
 Lie = Callable[[Saboteur], Any]
 LIES: dict[str, tuple[str, Lie]] = {}
@@ -255,6 +256,12 @@ def questions_of_a_benchmark_are_added(s: Saboteur) -> None:
     s.cover()
 
 
+@caught_by("contamination")
+def questions_of_a_file_that_the_recipe_names_are_added(s: Saboteur) -> None:
+    s.add(*(("en", f"{sentences('en', f'file/{n}')} {QUESTION}") for n in range(2)))
+    s.cover()
+
+
 @caught_by("funnel")
 def a_stage_kept_more_than_the_next_one_read(s: Saboteur) -> None:
     sweep, *more = s.manifest.sweeps
@@ -297,6 +304,12 @@ def a_document_that_was_taken_down_is_back(s: Saboteur) -> None:
     name = read_table(s.folder / s.manifest.documents[0].path)["id"][0].as_py()
     stones = {"before": "", "tombstones": [{"id": name, "reason": "asked", "date": "2026-11-24"}]}
     (s.folder / "removed.json").write_text(json.dumps(stones), encoding="utf-8")
+
+
+@caught_by("removed")
+def more_was_taken_down_than_is_told(s: Saboteur) -> None:
+    remove(s.folder, [str(read_table(s.folder / s.manifest.documents[0].path)["id"][0])], "asked", "2026-11-24")
+    (s.folder / "removed.json").write_text(json.dumps({"before": "", "tombstones": []}), encoding="utf-8")
 
 
 @caught_by("warnings")
@@ -386,6 +399,13 @@ def the_tokenizer_is_swapped(s: Saboteur) -> None:
 def a_text_is_written_anew_with_all_that_follows(s: Saboteur) -> None:
     for at in range(len(s.manifest.documents)):
         s.rewrite("documents", lambda rows: [{**row, "text": row["text"] + " Amen."} for row in rows], at)
+    s.cover()
+
+
+@caught_by("rebuild")
+def a_document_is_left_out_with_all_that_follows(s: Saboteur) -> None:
+    for at in range(len(s.manifest.documents)):
+        s.rewrite("documents", lambda rows: rows[:-1], at)
     s.cover()
 
 
