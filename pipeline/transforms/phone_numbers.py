@@ -72,7 +72,8 @@ _THREE_DIGITS = re.compile(r"2[1-689]\d|3[578]\d|42[013]|50\d|59\d|6[789]\d|8[05
 def places(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Where the numbers stand, each found once; the text has no full-width digits."""
     taken = bytearray(high - low)
-    for pattern, end in _FORMS:
+    foreign = text.find("+", low, high) >= 0 or text.find("00", low, high) >= 0
+    for pattern, end in _FORMS if foreign else _FORMS[1:]:
         for match in pattern.finditer(text, low, high):
             start = match.start()
             if taken.find(1, start - low, match.end() - low) >= 0 and pattern is not _INTERNATIONAL:

@@ -50,7 +50,7 @@ class Pii(Local):
 
     def judge(self, batch: pa.RecordBatch) -> Verdict:
         """Look into the few windows where something could be; texts without any are not copied."""
-        texts = batch.column("text")
+        texts, langs = batch.column("text"), batch.column("lang")
         changed: dict[int, str] = {}
         reasons: list[Reason | None] = [None] * batch.num_rows
         found: Counter[str] = Counter()
@@ -65,7 +65,7 @@ class Pii(Local):
             if not kinds:
                 continue
             changed[row] = "".join([*pieces, encoded[at:].decode()])
-            lang = batch.column("lang")[row].as_py() or "und"
+            lang = langs[row].as_py() or "und"
             for kind, count in kinds.items():
                 found[f"{kind}/{lang}"] += count
             if self.max_found is not None and kinds.total() > self.max_found:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.core.manifest import Group, Manifest, TokenGroup
 from pipeline.core.validation import Validation, read_validation
 from pipeline.report.card import answers_beside
+from pipeline.report.changes import read_changes
 from pipeline.report.composition import portions
 from pipeline.report.datasheet import datasheet
 from pipeline.report.fields import Datasheet
@@ -28,7 +29,7 @@ _DIMENSIONS: tuple[tuple[str, Callable[[Group], str | None]], ...] = (
 def figures(corpus: Path, manifest: Manifest) -> dict[str, Any]:
     """All of it as plain values."""
     audit, measures, validation = read_audit(corpus), read_measures(corpus), read_validation(corpus)
-    sheet = datasheet(manifest, answers_beside(corpus), audit, measures, validation)
+    sheet = datasheet(manifest, answers_beside(corpus), audit, measures, validation, read_changes(corpus))
     return {
         "title": sheet.title,
         "name": sheet.name,
