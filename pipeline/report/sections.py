@@ -181,7 +181,7 @@ def _integrity(told: Told) -> Iterator[Field]:
         line = Line(text="Nobody has audited this state of the corpus; `gristmill audit CORPUS` does, from the files.")
         yield Field(name="audit", standing="not stated", value=line, unchecked=unchecked)
         return
-    columns: Columns = (("Check", "name"), ("Outcome", "text"), ("Scope", "text"), ("What was seen", "told"))
+    columns = (("Check", "name"), ("Outcome", "text"), ("Scope", "text"), ("What was seen", "told"))
     rows = tuple((found.check, found.status, found.scope, found.said) for found in told.audit.findings)
     figures = told.audit.figures
     line = Line(
