@@ -105,7 +105,7 @@ def build(
     allow: Sequence[str] = (),
     device: Device = "auto",
     engine: Engine = "processes",
-    verify: bool = False,
+    recheck: bool = False,
     replace: bool = False,
     listener: Listener | None = None,
 ) -> Corpus:
@@ -125,7 +125,7 @@ def build(
         allow=allow,
         device=device,
         engine=engine,
-        verify=verify,
+        recheck=recheck,
         replace=replace,
     )
     return Corpus(carried_out(planned(recipe, options), options, listener or Quiet()).folder)

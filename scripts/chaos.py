@@ -321,7 +321,7 @@ def corrupted(trial: Trial) -> None:
                 path.write_bytes(content[: trial.rng.randrange(len(content))])
             case 3:
                 path.unlink()
-    trial.build(verify=True)
+    trial.build(recheck=True)
 
 
 FAULTS = (kill_worker, kill_parent, kill_all, disk_full, denied, clock_back, two_builds, network_lost, corrupted)
@@ -349,7 +349,7 @@ def run_one(number: int, seed: int, recipe: Path, url: str, calm: dict[str, str]
             fault(trial)
             ended = trial.said[-1] if trial.said else "nothing"
             for _ in range(AGAIN):
-                if trial.build(verify=fault is corrupted) == "whole":
+                if trial.build(recheck=fault is corrupted) == "whole":
                     break
             same = trial.said[-1] == "whole" and digests(trial.root, recipe, trial.folder) == calm
         finally:

@@ -253,7 +253,7 @@ def test_a_model_is_trained_and_evaluated(corpus: Path, tmp_path: Path) -> None:
     task = {"task": "t", "doc_to_text": "{{text}}", "doc_to_choice": ["river", "grain"], "doc_to_target": "label"}
     (tmp_path / "t.yaml").write_text(yaml.safe_dump({**task, "dataset_kwargs": {"data_files": "labelled.jsonl"}}))
     answered = json.loads(run("evaluate", tmp_path / "run", "--task", tmp_path / "t.yaml", "--json").stdout)
-    assert answered["tasks"]["t"]["questions"] == 40
+    assert answered["tasks"]["t"]["model"]["questions"] == 40
     run(*words[:-6], "--steps", 0, fails=SystemExit)
     run(*words, "--size", "giant", fails=GristmillError)
     run("evaluate", tmp_path / "run", fails=GristmillError)

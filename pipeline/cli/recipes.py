@@ -45,7 +45,9 @@ def build(
     shards: Annotated[
         str | None, typer.Option(metavar="A-B", help="only these shards, with others on the same root at the same time")
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="hash what is stored; make again what was damaged")] = False,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="hash what is stored; make again what was damaged")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="let changed content keep its name and version")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +74,7 @@ def build(
         allow=hosts or (),
         device=device,
         engine=engine,
-        verify=verify,
+        recheck=recheck,
         replace=replace,
     )
     plan = planned(recipe, sets, limit, options)

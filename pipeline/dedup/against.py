@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from pipeline.core.asset import Asset, current
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import Index, Manifest, Older, read_manifest
-from pipeline.core.shards import read_batches, shard_name
+from pipeline.core.shards import read_batches, read_checked, shard_name
 from pipeline.core.stage import Exchange, Global, Sketches, write_facts
 from pipeline.dedup.clusters import ranked, write_drop_lists
 
@@ -154,8 +154,7 @@ def _chain(stage: Incremental, against: str) -> list[Build]:
         manifest = _manifest(folder)
         index = _index(stage, manifest, folder)
         files = _files(index, folder)
-        rows = tuple(int(json.loads(file.with_suffix(".json").read_text())["rows"]) for file in files)
-        found.append(Build(manifest.name, files, rows, index.sources))
+        found.append(Build(manifest.name, files, tuple(map(_rows, files)), index.sources))
         for entry in index.older:
             if _manifest(entry.folder).key != entry.key:
                 raise GristmillError(
@@ -164,6 +163,14 @@ def _chain(stage: Incremental, against: str) -> list[Build]:
                 )
             names.append(entry.folder)
     return found[::-1]
+
+
+def _rows(sketch: Path) -> int:
+    """How many documents a sketch stands for, as is written beside it."""
+    told = read_checked(sketch.with_suffix(".json"))
+    if told is None:
+        raise StoreError(f"{sketch}: what is written beside it is gone or was changed; build that corpus again")
+    return int(json.loads(told)["rows"])
 
 
 def _manifest(folder: str) -> Manifest:

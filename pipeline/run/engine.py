@@ -66,7 +66,7 @@ def build(plan: Plan, options: Options, listener: Listener) -> Built:
         corpus = Corpus(plan, store, receipts, builder.decision, builder.root(len(receipts[0])))
         manifest = corpus.manifest(options, time.perf_counter() - started)
         removed = tombstones(folder)
-        if not is_whole(folder, manifest, removed, verify=options.verify):
+        if not is_whole(folder, manifest, removed, verify=options.recheck):
             corpus.publish(manifest, folder, removed)
             if removed:
                 remove_again(folder, removed)
@@ -144,8 +144,8 @@ class _Builder:
         return len(jobs) - len(receipts)
 
     def _do(self, sweep: PlannedSweep, folder: SweepFolder, jobs: list[ShardJob]) -> dict[int, Receipt]:
-        """The receipts of these shards, by number, after doing what is missing, or with `verify` damaged."""
-        if self.options.verify:
+        """The receipts of these shards, by number, after doing what is missing, or with `recheck` damaged."""
+        if self.options.recheck:
             for _ in self.executor.map(folder.verify, [job.index for job in jobs]):
                 pass
         receipts = folder.receipts(job.index for job in jobs)

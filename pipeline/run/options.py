@@ -31,7 +31,7 @@ class Options:
     """MiB that the shuffles of deduplication may take, all workers together; None: about 300 a worker."""
     engine: Engine = "processes"
     """Where jobs run: `processes` on this machine, or `ray`; one worker of the former is this process itself."""
-    verify: bool = False
+    recheck: bool = False
     """Hash every stored file of earlier builds and make again what is not as it was written."""
     replace: bool = False
     """Let a changed recipe take the place of a corpus of the same name and version."""
@@ -65,13 +65,13 @@ def run_options(
     allow: Sequence[str] = (),
     device: Device = "auto",
     engine: Engine = "processes",
-    verify: bool = False,
+    recheck: bool = False,
     replace: bool = False,
 ) -> Options:
     """Options for a recipe whose project is in the folder `base`; GristmillError where this machine has no such device.
 
     `workers` None is one a core; `data` are further folders that the recipe's paths may lie in, `allow` hosts
-    that its addresses may reach although they are private; `verify` hashes what is stored.
+    that its addresses may reach although they are private; `recheck` hashes what is stored.
     """
     if device == "cuda":
         from pipeline.kernels import pack
@@ -80,4 +80,4 @@ def run_options(
     roots = tuple(map(Path, data))
     place = Place(base=base.resolve(), data=roots, offline=offline, device=device, allow=tuple(allow))
     where = located(root).resolve() if engine == "ray" else located(root)
-    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine, verify, replace)
+    return Options(where, workers or os.cpu_count() or 1, batch_rows, place, memory, engine, recheck, replace)

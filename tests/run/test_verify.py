@@ -46,10 +46,10 @@ def test_verify_finds_what_nothing_would_read(tmp_path: Path, pattern: str) -> N
     path = sorted((tmp_path / "build" / "store").glob(pattern))[0]
     content = path.read_bytes()
     flip(path)
-    again = projects.build(recipe, tmp_path / "build", verify=True)
+    again = projects.build(recipe, tmp_path / "build", recheck=True)
     assert path.read_bytes() == content
     assert again.manifest.digest == built.manifest.digest and again.worked
-    assert not projects.build(recipe, tmp_path / "build", verify=True).worked
+    assert not projects.build(recipe, tmp_path / "build", recheck=True).worked
 
 
 def test_a_receipt_that_was_changed_is_none(tmp_path: Path) -> None:
