@@ -107,6 +107,11 @@ class Corpus:
             if removed:
                 write_text(new / TOMBSTONES, removed.model_copy(update={"before": ""}).to_json())
 
+    def tokenizer_is_in(self, folder: Path) -> bool:
+        """Whether a corpus has the files of the tokenizer as they were decided, byte for byte."""
+        there = {path.name: path.read_bytes() for path in (folder / "tokenizer").glob("*")}
+        return all(there.get(file.name) == file.read_bytes() for file in self._tokenizer_files())
+
     @property
     def _documents(self) -> list[Receipt]:
         return self.receipts[len(self.plan.sweeps) - 1]

@@ -52,6 +52,16 @@ def test_verify_finds_what_nothing_would_read(tmp_path: Path, pattern: str) -> N
     assert not projects.build(recipe, tmp_path / "build", recheck=True).worked
 
 
+def test_a_damaged_file_of_the_tokenizer_is_put_right_in_the_corpus_too(tmp_path: Path) -> None:
+    recipe = projects.make_project(tmp_path, n_files=2, per_file=20)
+    built = projects.build(recipe, tmp_path / "build")
+    path = built.folder / "tokenizer" / "tokenizer_config.json"
+    content = path.read_bytes()
+    flip(path)
+    projects.build(recipe, tmp_path / "build", recheck=True)
+    assert path.read_bytes() == content
+
+
 def test_a_receipt_that_was_changed_is_none(tmp_path: Path) -> None:
     recipe = projects.make_project(tmp_path, n_files=1, per_file=20, recipe=RECIPE)
     projects.build(recipe, tmp_path / "build")
