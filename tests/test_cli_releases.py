@@ -48,7 +48,7 @@ def test_a_release_differs_from_its_corpus_in_nothing(corpus: Path, tmp_path: Pa
     run("export", corpus, "--out", tmp_path / "release", "--format", "arrow")
     found = run("diff", corpus, tmp_path / "release", "--out", tmp_path / "CHANGES.md").output
     assert found.strip() == (tmp_path / "CHANGES.md").read_text().strip()
-    assert "0 documents added, 0 documents removed, 0 documents changed" in found
+    assert "0 documents added, 0 removed, 0 changed" in found
     assert json.loads(run("diff", corpus, tmp_path / "release", "--json").output)["recipe"] == []
 
 

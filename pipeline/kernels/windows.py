@@ -117,7 +117,7 @@ def scan(codes: np.ndarray, offsets: np.ndarray, classes: np.ndarray, found: np.
         colons, hex_at = 0, low
         numerals, letters, token_at = 0, 0, low
         shape, word_at = 0, low
-        place = low
+        place = opener = low
         while place <= high:
             code, width = 0, 1
             if place < high:
@@ -184,11 +184,12 @@ def scan(codes: np.ndarray, offsets: np.ndarray, classes: np.ndarray, found: np.
                 shape, word_at = 0, place + width
                 if not kind & _JOIN:
                     numerals, letters, token_at = 0, 0, place + width
-                    if not digits and not colons:
+                    if not digits and not colons and place >= opener:
                         # Nothing is open: to what may open something, and back to where the word with it begins.
                         ahead = place + width
                         while ahead < high and not classes[codes[ahead]] & _OPENS:
                             ahead += 1
+                        opener = ahead
                         while ahead > place + width and classes[codes[ahead - 1]] & (_LETTER | _DOT):
                             ahead -= 1
                         if ahead > place + width:
