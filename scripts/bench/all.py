@@ -84,9 +84,7 @@ def main() -> None:
             except RuntimeError as error:
                 failed.append(bench.name)
                 print(f"{bench.name} failed: {error}", file=sys.stderr, flush=True)
-            RESULTS.write_text(
-                json.dumps(results, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
-            )
+            RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(render(results), encoding="utf-8")
     if options.json:
         print(json.dumps({"ratios": {name: found["ratios"] for name, found in results.items()}, "failed": failed}))
