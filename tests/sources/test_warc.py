@@ -189,7 +189,9 @@ def test_archives_compressed_as_one_piece(place: Place, rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a WARC\n" * 50, gzip.compress(b"filedesc://x.arc 0.0.0.0\n"), b"\x1f\x8b\x08bad"]
+    "content",
+    [b"", b"not a WARC\n" * 50, gzip.compress(b"filedesc://x.arc 0.0.0.0\n"), b"\x1f\x8b\x08bad"],
+    ids=["empty", "other text", "an ARC file", "damaged gzip"],
 )
 def test_a_file_without_records(place: Place, rows: Rows, content: bytes) -> None:
     (place.base / "a.warc.gz").write_bytes(content)
