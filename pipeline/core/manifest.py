@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.core.errors import StoreError
 
@@ -242,7 +242,8 @@ class Manifest(Record):
     composition: tuple[Group, ...]
     documents: tuple[FileDigest, ...]
     tokens: tuple[FileDigest, ...] = ()
-    tokenizer: FileDigest | None = None
+    tokenizer: tuple[FileDigest, ...] = ()
+    """`tokenizer.json`, and what lies beside it."""
     indexes: tuple[Index, ...] = ()
     versions: dict[str, int] = {}
     """The version of each source's and stage's code, by name and label."""
@@ -255,6 +256,17 @@ class Manifest(Record):
     longest: tuple[LongDocument, ...] = ()
     warnings: tuple[Warned, ...] = ()
     execution: dict[str, Any] = {}
+
+    @field_validator("tokenizer", mode="before")
+    @classmethod
+    def _of_older_builds(cls, value: Any) -> Any:
+        """They list `tokenizer.json` alone."""
+        return value if isinstance(value, (list, tuple)) else [value] if value else []
+
+    @property
+    def files(self) -> tuple[FileDigest, ...]:
+        """All that was written: shards, rows, tokenizer."""
+        return (*self.documents, *self.tokens, *self.tokenizer)
 
     @property
     def name(self) -> str:

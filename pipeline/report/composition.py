@@ -107,11 +107,10 @@ def tokens(manifest: Manifest) -> Iterator[Field]:
     if counts:
         grid = Grid(columns=(("Count", "name"), ("Value", "count")), rows=counts)
         yield from_run("counts", grid, _PACKED, "tokens", scope="every row")
-    if manifest.tokenizer:
-        line = Line(
-            text="Tokenizer: `tokenizer/tokenizer.json`, sha256 {sha256}.", values={"sha256": manifest.tokenizer.sha256}
-        )
-        yield from_run("tokenizer", line, "the sha256 of the file", "files", "tokenizer")
+    for file in manifest.tokenizer:
+        if PurePosixPath(file.path).name == "tokenizer.json":
+            line = Line(text="Tokenizer: `tokenizer/tokenizer.json`, sha256 {sha256}.", values={"sha256": file.sha256})
+            yield from_run("tokenizer", line, "the sha256 of the file", "files", "tokenizer")
 
 
 def _splits(manifest: Manifest) -> Grid:

@@ -170,10 +170,8 @@ def _reproducibility(told: Told) -> Iterator[Field]:
 
 def _integrity(told: Told) -> Iterator[Field]:
     manifest = told.manifest
-    tokenizer = (manifest.tokenizer,) if manifest.tokenizer else ()
     columns: Columns = (("File", "text"), ("Rows", "count"), ("Bytes", "count"), ("sha256", "code"))
-    files = (*manifest.documents, *manifest.tokens, *tokenizer)
-    rows = tuple((file.path, file.rows, file.bytes, file.sha256) for file in files)
+    rows = tuple((file.path, file.rows, file.bytes, file.sha256) for file in manifest.files)
     method = "rows, bytes and sha256 of each file when it was written"
     yield from_run("files", Grid(columns=columns, rows=rows), method, "files", "rows")
     if not told.audit:

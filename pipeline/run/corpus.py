@@ -37,7 +37,7 @@ from pipeline.core.verdict import CRASHED
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import TOMBSTONES, Removed
-from pipeline.run.store import Store, link, whole_folder
+from pipeline.run.store import Store, file_digest, link, whole_folder
 
 WARN_ROWS = 100
 WARN_SHARE = 0.9
@@ -76,7 +76,7 @@ class Corpus:
             composition=add_groups(receipt.composition for receipt in self._documents),
             documents=tuple(published for _, published in _published(self._documents, "documents")),
             tokens=tuple(published for _, published in _published(self._packed, "tokens")),
-            tokenizer=self._tokenizer(),
+            tokenizer=tuple(_below("tokenizer", file) for file in self._tokenizer_files()),
             indexes=tuple(self._indexes()),
             versions=self._versions(),
             facts=dict(sorted(facts.items())),
@@ -106,11 +106,6 @@ class Corpus:
             write_text(new / "manifest.json", manifest.to_json())
             if removed:
                 write_text(new / TOMBSTONES, removed.model_copy(update={"before": ""}).to_json())
-
-    def tokenizer_is_in(self, folder: Path) -> bool:
-        """Whether a corpus has the files of the tokenizer as they were decided, byte for byte."""
-        there = {path.name: path.read_bytes() for path in (folder / "tokenizer").glob("*")}
-        return all(there.get(file.name) == file.read_bytes() for file in self._tokenizer_files())
 
     @property
     def _documents(self) -> list[Receipt]:
@@ -152,13 +147,6 @@ class Corpus:
             return []
         return sorted(path for path in self.decision.iterdir() if path.name != FACTS)
 
-    def _tokenizer(self) -> FileDigest | None:
-        for path in self._tokenizer_files():
-            if path.name == "tokenizer.json":
-                name, size = f"tokenizer/{path.name}", path.stat().st_size
-                return FileDigest(path=name, rows=0, bytes=size, sha256=sha256_file(path))
-        return None
-
 
 def is_whole(folder: Path, manifest: Manifest, removed: Removed | None = None, *, verify: bool = False) -> bool:
     """Whether exactly this corpus is in its folder, with all of its files, but for the documents removed since.
@@ -169,10 +157,9 @@ def is_whole(folder: Path, manifest: Manifest, removed: Removed | None = None, *
         built = read_manifest(folder)
     except StoreError:
         return False
-    files = (*built.documents, *built.tokens, *((built.tokenizer,) if built.tokenizer else ()))
     there = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    whole = all(there.get(folder / file.path) == file.bytes for file in files)
-    whole = whole and (not verify or all(sha256_file(folder / file.path) == file.sha256 for file in files))
+    whole = all(there.get(folder / file.path) == file.bytes for file in built.files)
+    whole = whole and (not verify or all(sha256_file(folder / file.path) == file.sha256 for file in built.files))
     return (removed.before if removed else built.digest) == manifest.digest and whole
 
 
@@ -203,6 +190,11 @@ def warnings_of(
         elif count.stage in judges and read >= DEAD_ROWS and not dropped:
             found.append(Warned(stage=count.stage, message=f"removed 0 of {read:,} documents: is it needed?"))
     return tuple(found)
+
+
+def _below(folder: str, file: Path) -> FileDigest:
+    found = file_digest(file, file.parent, 0)
+    return found.model_copy(update={"path": f"{folder}/{found.path}"})
 
 
 def _added(sweep: PlannedSweep, receipts: list[Receipt]) -> Sweep:

@@ -66,8 +66,7 @@ def build(plan: Plan, options: Options, listener: Listener) -> Built:
         corpus = Corpus(plan, store, receipts, builder.decision, builder.root(len(receipts[0])))
         manifest = corpus.manifest(options, time.perf_counter() - started)
         removed = tombstones(folder)
-        whole = is_whole(folder, manifest, removed, verify=options.recheck)
-        if not whole or (options.recheck and not corpus.tokenizer_is_in(folder)):
+        if not is_whole(folder, manifest, removed, verify=options.recheck):
             corpus.publish(manifest, folder, removed)
             if removed:
                 remove_again(folder, removed)

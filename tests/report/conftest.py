@@ -107,7 +107,7 @@ def build(root: Path, docs: list[Doc], recipe: dict[str, Any] = RECIPE) -> Path:
         ),
         documents=tuple(digest(f"documents/{shard_name(i)}.arrow", n) for i, n in enumerate(rows)),
         tokens=(digest("tokens/holdout/shard-00000.arrow", 3), digest("tokens/train/shard-00000.arrow", 90)),
-        tokenizer=digest("tokenizer/tokenizer.json", 0),
+        tokenizer=(digest("tokenizer/tokenizer.json", 0),),
         facts={"train_tokens": 184_320, "train_padding": 1_234},
         warnings=(Warned(stage="gopher", message="removed 33.3% of its documents, expected 5.0% to 30.0%"),),
         execution={"python": "3.11.7", "packages": {"pyarrow": "26.0.1"}, "seconds": 12.5},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.backends.tokenizer import Encoder, load
+from pipeline.backends.tokenizer import FILE, Encoder, load
 from pipeline.core.again import Again
 from pipeline.core.asset import Place
 from pipeline.core.chance import draws
@@ -77,9 +77,8 @@ class Evidence:
     @cached_property
     def digests(self) -> dict[str, tuple[int, str]]:
         """Size and sha256 of every file that the manifest lists and that is there."""
-        manifest = self.manifest
-        files = (*manifest.documents, *manifest.tokens, *((manifest.tokenizer,) if manifest.tokenizer else ()))
-        return {file.path: _digest(self.folder / file.path) for file in files if (self.folder / file.path).is_file()}
+        there = [file.path for file in self.manifest.files if (self.folder / file.path).is_file()]
+        return {name: _digest(self.folder / name) for name in there}
 
     @cached_property
     def documents(self) -> Documents:
@@ -94,8 +93,9 @@ class Evidence:
     @cached_property
     def encoder(self) -> Encoder:
         """The tokenizer of the corpus."""
-        assert self.manifest.tokenizer
-        return load(self.path(self.manifest.tokenizer.path))
+        for file in self.manifest.tokenizer:
+            self.path(file.path)
+        return load(self.path(f"tokenizer/{FILE}"))
 
     @cached_property
     def sample(self) -> pa.Table:

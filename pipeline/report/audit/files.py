@@ -18,9 +18,8 @@ _DATA = (".arrow", ".parquet")
 
 
 def files(evidence: Evidence) -> Outcome:
-    """Every listed file is there with its bytes and sha256, and no data file is there that is not listed."""
-    manifest = evidence.manifest
-    listed = (*manifest.documents, *manifest.tokens, *((manifest.tokenizer,) if manifest.tokenizer else ()))
+    """Every listed file is there with its bytes and sha256, and no file of data or tokenizer that is not listed."""
+    listed = evidence.manifest.files
     problems = []
     for file in listed:
         evidence.path(file.path)
@@ -33,7 +32,7 @@ def files(evidence: Evidence) -> Outcome:
     for path in sorted(evidence.folder.rglob("*")):
         name = path.relative_to(evidence.folder).as_posix()
         hidden = any(part.startswith(".") and not part.startswith(TEMPORARY) for part in PurePosixPath(name).parts)
-        if path.suffix in _DATA and name not in names and not hidden:
+        if (path.suffix in _DATA or path.parent.name == "tokenizer") and name not in names and not hidden:
             problems.append(f"{name} is not in the manifest")
     total = sum(size for size, _ in evidence.digests.values())
     return differ(problems, f"{len(listed):,} files, {total:,} bytes", "every file")

@@ -152,7 +152,7 @@ class Saboteur:
         seen = Documents.read([(file.path, self.folder / file.path) for file in documents])
         total = sum((group.size for group in seen.groups), Size())
         packed = Packed.read([(file.path, self.folder / file.path) for file in tokens])
-        tokenizer = manifest.tokenizer and file_digest(self.folder / manifest.tokenizer.path, self.folder, 0)
+        tokenizer = tuple(file_digest(self.folder / file.path, self.folder, 0) for file in manifest.tokenizer)
         *before, last, packing = manifest.sweeps
         read = last.stages[0].read
         gone = read.documents - total.documents

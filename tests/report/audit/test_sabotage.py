@@ -83,6 +83,17 @@ def a_shard_stands_for_another(s: Saboteur) -> None:
 
 
 @caught_by("files")
+def another_token_ends_a_document(s: Saboteur) -> None:
+    path = s.folder / "tokenizer" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token": "a"}))
+
+
+@caught_by("files")
+def a_chat_template_is_slipped_in(s: Saboteur) -> None:
+    (s.folder / "tokenizer" / "chat_template.jinja").write_text("{{ messages }}")
+
+
+@caught_by("files")
 def the_manifest_is_stale(s: Saboteur) -> None:
     before = (s.folder / "manifest.json").read_text(encoding="utf-8")
     s.rewrite("documents", lambda rows: rows[:-1])
