@@ -26,6 +26,9 @@ _UNSPACED = (
     "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # kana, without the middle dot
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
+_CHARACTERS_A_WORD = 12
+_BETWEEN_WORDS = " ，、"
+"""No word spans one of these: what stands before it is split as it is in the whole text."""
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _JOINERS = "\u200c\u200d"
 _APOSTROPHES = "'\u2019"
@@ -35,6 +38,7 @@ ELIDING = frozenset({"ca", "fr", "it", "oc"})
 _SENTENCE_END = re.compile(r"(?:[.?!]+[\"'\u2019\u201d)\]]*(?=\s|$)|[。？！｡।؟۔]+)")
 
 _HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_UNSPACED_ONLY = re.compile(f"[{_UNSPACED}]+")
 _UNSPACED_RUN = re.compile(f"[{_UNSPACED}][{_UNSPACED}{_SELECTORS}]*")
 _HAS_HANGUL = re.compile("[가-힣]")
 
@@ -61,6 +65,13 @@ def words(text: str, lang: str | None = None) -> list[str]:
         return _split(text, eliding)
     joined = _joined(text, eliding)
     return joined.split("\n") if joined else []
+
+
+def has_words(text: str, count: int, lang: str | None = None) -> bool:
+    """Whether a text has at least so many `words`; most are told by their first few, and only these are split."""
+    eliding = lang in ELIDING
+    end = max(text.rfind(mark, 0, _CHARACTERS_A_WORD * count) for mark in _BETWEEN_WORDS)
+    return (end > 0 and len(_split(text[:end], eliding)) >= count) or len(_split(text, eliding)) >= count
 
 
 def count_sentences(text: str) -> int:
@@ -90,6 +101,11 @@ def folded(word: str) -> str:
 def is_unspaced(text: str) -> bool:
     """Whether the text has any character of a script that is written without spaces between words."""
     return _HAS_UNSPACED.search(text) is not None
+
+
+def unspaced_runs(text: str) -> list[tuple[int, int]]:
+    """Where characters of such scripts stand in the text: first and one behind the last of each run."""
+    return [run.span() for run in _UNSPACED_ONLY.finditer(text)]
 
 
 def boundaries(text: str, *, korean: bool = False) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import MissingBackend
-from pipeline.core.text import folded, is_unspaced, stop_words
+from pipeline.core.text import folded, stop_words, unspaced_runs
 
 SPACE, LETTER, UPPER, LOWER, DIGIT, PREFIX, SUFFIX, BEFORE_STOP, QUOTE, ICON, SYMBOL, TERMINAL, PUNCTUATION = (
     1 << bit for bit in range(13)
@@ -69,31 +70,34 @@ UNITS = tuple(_MEASURES.split())
 def flags() -> npt.NDArray[np.uint32]:
     """The bits of every code point."""
     table = np.zeros(LAST + 1, np.uint32)
-    characters = [chr(point) for point in range(LAST + 1)]
-    letter = np.fromiter(map(str.isalpha, characters), bool, LAST + 1)
-    upper = np.fromiter(map(str.isupper, characters), bool, LAST + 1)
-    lower = np.fromiter(map(str.islower, characters), bool, LAST + 1)
-    category = np.array([unicodedata.category(character) for character in characters])
-    icon = (category == "So") & (np.arange(LAST + 1) > 0x7F)
+    points, characters = _assigned()
+
+    def those(test: Callable[[str], bool]) -> npt.NDArray[np.int64]:
+        return points[np.fromiter(map(test, characters), bool, len(characters))]
+
+    letter, upper, lower = those(str.isalpha), those(str.isupper), those(str.islower)
+    categories = np.array([unicodedata.category(character) for character in characters])
+    icons = points[(categories == "So") & (points > 0x7F)]
     punctuation, quotes = _at(_PUNCT), _at(_QUOTES)
-    table[np.fromiter(map(str.isspace, characters), bool, LAST + 1)] |= SPACE
-    table[letter] |= LETTER
-    table[letter & ~lower] |= UPPER
-    table[letter & ~upper] |= LOWER
+    table[those(str.isspace)] |= SPACE
+    table[letter] |= LETTER | UPPER | LOWER
+    table[lower] &= ~np.uint32(UPPER)
+    table[upper] &= ~np.uint32(LOWER)
     table[ord("0") : ord("9") + 1] |= DIGIT
-    table[icon] |= ICON | PREFIX | SUFFIX
+    table[icons] |= ICON | PREFIX | SUFFIX
     table[quotes] |= QUOTE
     table[np.concatenate([punctuation, quotes])] |= PREFIX | SUFFIX | BEFORE_STOP
     table[_at("§%=—–" + _CURRENCY)] |= PREFIX
     table[_at("—–")] |= SUFFIX
     table[(table & (DIGIT | LOWER)) > 0] |= BEFORE_STOP
     table[_at("%²-+")] |= BEFORE_STOP
-    table[np.char.startswith(category, "P")] |= PUNCTUATION
+    table[points[np.char.startswith(categories, "P")]] |= PUNCTUATION
     table[_points(_TERMINAL)] |= TERMINAL | SYMBOL
     table[_points(_SYMBOLS)] |= SYMBOL
     table[FIRST_HAN : LAST_HAN + 1] |= BLOCK
     table[_at("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+#&._%-")] |= BLOCK
-    table[np.fromiter(map(is_unspaced, characters), bool, LAST + 1)] |= MARKED
+    for start, stop in unspaced_runs("".join(characters)):
+        table[points[start:stop]] |= MARKED
     table[0xAC00:0xD7A4] |= HANGUL
     table[_at(_CURRENCY)] |= CURRENCY
     table[_at(_BULLETS)] |= BULLET
@@ -106,12 +110,22 @@ def flags() -> npt.NDArray[np.uint32]:
 def lower() -> npt.NDArray[np.uint32]:
     """The lower case of every code point where that is one character, with a typewriter's apostrophe."""
     table = np.arange(LAST + 1, dtype=np.uint32)
-    for point in range(LAST + 1):
-        low = chr(point).lower()
-        if len(low) == 1:
-            table[point] = ord(low)
+    for character in _assigned().characters:
+        if (low := character.lower()) != character and len(low) == 1:
+            table[ord(character)] = ord(low)
     table[0x2019] = ord("'")
     return table
+
+
+class _Assigned(NamedTuple):
+    points: npt.NDArray[np.int64]
+    characters: list[str]
+
+
+def _assigned() -> _Assigned:
+    """All code points but the planes without characters and those of private use: a quarter of them."""
+    points = np.concatenate([np.arange(0x40000), np.arange(0xE0000, 0xE1000)])
+    return _Assigned(points, list(map(chr, points.tolist())))
 
 
 @cache

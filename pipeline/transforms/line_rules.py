@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.core.stage import Count, Local, Share
-from pipeline.core.text import count_sentences, is_unspaced, words
+from pipeline.core.text import count_sentences, has_words, is_unspaced, words
 from pipeline.core.verdict import Reason, Verdict
 
 
@@ -62,9 +62,13 @@ class C4Lines(LineRules):
     def rewrite(self, text: str, lang: str | None) -> tuple[str, Reason | None]:
         """Line by line; a page rule met on the way ends it."""
         kept: list[str] = []
+        is_plain = not any(mark in text.lower() for mark in _TELLING)
         for raw in text.splitlines():
             line = self._cleaned(raw.strip(), lang)
             if line is None:
+                continue
+            if is_plain:
+                kept.append(line)
                 continue
             lower = line.lower()
             if self.lorem_ipsum and "lorem ipsum" in lower:
@@ -76,11 +80,20 @@ class C4Lines(LineRules):
             if self.policies and any(phrase in lower for phrase in _POLICIES):
                 continue
             kept.append(line)
-        n_sentences = sum(map(count_sentences, kept))
+        n_sentences = self._sentences(kept)
         left = "\n".join(kept).strip()
         if n_sentences < self.min_sentences:
             return left, Reason("too_few_sentences", n_sentences, self.min_sentences)
         return left, None if left else Reason("nothing_left")
+
+    def _sentences(self, lines: list[str]) -> int:
+        """How many there are, counted as far as it matters."""
+        found = 0
+        for line in lines:
+            if found >= self.min_sentences:
+                break
+            found += count_sentences(line)
+        return found
 
     def _cleaned(self, line: str, lang: str | None) -> str | None:
         """The line without citations; None where it has a word too long, no end, or too few words."""
@@ -90,7 +103,7 @@ class C4Lines(LineRules):
             line = _CITATION.sub("", line)
         if self.end_marks and (not line.endswith(self.end_marks) or line.endswith("...")):
             return None
-        return line if len(words(line, lang)) >= self.min_words else None
+        return line if has_words(line, self.min_words, lang) else None
 
 
 class RefinedwebLines(LineRules):
@@ -177,6 +190,8 @@ class DropLines(LineRules):
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+_TELLING = ("lorem ipsum", "javascript", "{", "[", *_POLICIES)
+"""A text without any of these has no line that a rule on phrases takes out; a citation may stand inside of a phrase."""
 _COUNTER = re.compile(
     r"\W*\d[\d,.]*[KkMmBb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes|downloads"
     r"|views|followers)"

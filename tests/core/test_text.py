@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.text import CACHED_CHARACTERS, count_sentences, is_stop, is_unspaced, stop_words, words
+from pipeline.core.text import CACHED_CHARACTERS, count_sentences, has_words, is_stop, is_unspaced, stop_words, words
 
 SPOKEN = {
     "en",
@@ -151,3 +151,12 @@ def test_the_caller_may_change_the_list():
 )
 def test_sentences_end_at_marks_before_a_blank_or_at_marks_of_scripts_that_need_none(text, n):
     assert count_sentences(text) == n
+
+
+@given(
+    st.text(st.sampled_from("ab1' ，、。我们的磨坊ที่นี่한국어는l'’\u0301\u200c\n")) | st.text(),
+    st.integers(0, 9),
+    st.sampled_from([None, "fr", "ko", "zh"]),
+)
+def test_enough_words_are_told_as_if_all_were_counted(text: str, count: int, lang: str | None) -> None:
+    assert has_words(text, count, lang) == (len(words(text, lang)) >= count)

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import textstats, textstats_twin
+from pipeline.kernels import characters, textstats, textstats_twin
 from pipeline.kernels.columns import COLUMNS
 from tests.samples import EDGES, TEXTS
 
@@ -230,3 +231,9 @@ def test_chinese_words_are_those_of_jieba():
     done = subprocess.run([sys.executable, "-c", code, *texts], capture_output=True, text=True, check=True)
     ours = ["|".join(text[start:end] for start, end in textstats_twin.places(text, "zh")) for text in texts]
     assert ours == done.stdout.splitlines()
+
+
+def test_no_character_is_assigned_outside_of_what_the_tables_look_at() -> None:
+    looked_at = set(characters._assigned().points.tolist())
+    others = (point for point in range(characters.LAST + 1) if point not in looked_at)
+    assert {unicodedata.category(chr(point)) for point in others} <= {"Cn", "Co"}

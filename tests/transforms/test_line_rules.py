@@ -88,3 +88,8 @@ def test_lines_of_symbols_and_lines_with_phrases_go():
     assert after(stage, "||\n") == ("", "nothing_left")
     with pytest.raises(ValidationError, match="give `symbols`, `containing` or both"):
         DropLines(symbols=" ")
+
+
+def test_c4_finds_a_phrase_that_a_citation_cut_in_two():
+    assert after(C4Lines(), f"{SENTENCES}\nWe use coo[1]kies here, as so many others do.") == (SENTENCES, None)
+    assert after(C4Lines(), f"{SENTENCES}\nOne more line says lorem[2] ipsum, as so many do.")[1] == "lorem_ipsum"
