@@ -37,7 +37,7 @@ def funnel(manifest: Manifest) -> tuple[FunnelRow, ...]:
 
 def check_books(manifest: Manifest) -> None:
     """Every document that went in is in the next shard or in a ledger: StoreError names the sums that differ."""
-    packing = manifest.sweeps[-1:] if manifest.recipe.get("pack") is not None else ()
+    packing = packing_of(manifest)
     judging = manifest.sweeps[: len(manifest.sweeps) - len(packing)]
     n_documents = sum(file.rows for file in manifest.documents)
     wrong = [line for sweep in judging for line in _sweep_problems(sweep)]
@@ -53,8 +53,14 @@ def check_books(manifest: Manifest) -> None:
     wrong += [
         f"sweep {s.name!r}: {s.rows_out:,} rows out, {n_rows:,} in its files" for s in packing if s.rows_out != n_rows
     ]
+    wrong += [line for sweep in packing for line in _stage_problems(sweep)]
     if wrong:
         raise StoreError("manifest.json: the books do not close; build again\n" + "\n".join(f"  - {w}" for w in wrong))
+
+
+def packing_of(manifest: Manifest) -> tuple[Sweep, ...]:
+    """The last sweep if its rows are packed tokens and no documents; of what it read, its ledger has what has none."""
+    return manifest.sweeps[-1:] if manifest.recipe.get("pack") is not None else ()
 
 
 def as_grid(rows: tuple[FunnelRow, ...], published: Mapping[str, Mapping[str, Any]]) -> Grid:
@@ -125,6 +131,14 @@ def as_table(manifest: Manifest) -> Table:
 
 
 def _sweep_problems(sweep: Sweep) -> list[str]:
+    wrong = _stage_problems(sweep)
+    gone = sum(sum(count.dropped.values()) for count in sweep.stages)
+    if sweep.rows_in != sweep.rows_out + gone:
+        wrong.append(f"sweep {sweep.name!r}: {sweep.rows_in:,} in, {sweep.rows_out:,} out, {gone:,} dropped")
+    return wrong
+
+
+def _stage_problems(sweep: Sweep) -> list[str]:
     wrong = []
     for count in sweep.stages:
         read, kept, gone = count.read.documents, count.kept.documents, sum(count.dropped.values())
@@ -132,9 +146,6 @@ def _sweep_problems(sweep: Sweep) -> list[str]:
             wrong.append(
                 f"stage {count.stage!r} of sweep {sweep.name!r}: {read:,} documents in, {kept:,} kept, {gone:,} dropped"
             )
-    gone = sum(sum(count.dropped.values()) for count in sweep.stages)
-    if sweep.rows_in != sweep.rows_out + gone:
-        wrong.append(f"sweep {sweep.name!r}: {sweep.rows_in:,} in, {sweep.rows_out:,} out, {gone:,} dropped")
     return wrong
 
 

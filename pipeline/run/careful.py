@@ -3,35 +3,38 @@
 A parser's fault or the OOM killer ends a process and says nothing. So the shard is done in a child that notes, before
 each call, what it is about to do: where the child dies, the batch is done again row by row, and where it dies at the
 same row again, that row is dropped as `crashed_worker` and the shard begun anew. Stages are row-local, so what is kept
-is what any other run keeps; what is dropped can differ between machines, and the card says so.
+is what any other run keeps; what is dropped can differ between machines, and the card says so. A document that cannot
+be packed stays among the documents: it has no tokens, and the ledger of the packing says why.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from pipeline.core.errors import StageError, WorkerDied
+from pipeline.core.errors import WorkerDied
 from pipeline.core.manifest import Receipt
 from pipeline.core.mirror import Remote
 from pipeline.core.schema import documents, record_id
-from pipeline.core.shards import TEMPORARY, read_table, shard_name
+from pipeline.core.shards import TEMPORARY, shard_name
 from pipeline.core.stage import Part, Slice
 from pipeline.core.verdict import CRASHED, Reason, Verdict
-from pipeline.run.executors import Failed, attempt, child_context, start_worker
+from pipeline.run.executors import Failed, attempt, child_context, ending, start_worker, told_of
 from pipeline.run.plan import ReadPart, read_label
-from pipeline.run.sweep import RESHAPE, SKETCH, ShardJob, run_shard
+from pipeline.run.sweep import LAYOUT, SKETCH, ShardJob, run_shard
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 MOST = 32
 """Documents of one shard that may kill their worker; more are a defect of the machine or of a stage."""
@@ -52,23 +55,24 @@ def run_alone(job: ShardJob) -> Receipt:
 
 
 def run_carefully(job: ShardJob) -> Receipt:
-    """Do a shard whose worker died; WorkerDied or StageError where it is not documents that it dies of."""
+    """Do a shard whose worker died; WorkerDied where it is not documents that it dies of."""
     with TemporaryDirectory() as folder:
-        care, before = Care(Path(folder) / "doing"), None
+        care, before, how = Care(Path(folder) / "doing"), None, ""
         for _ in range(4 * MOST):
-            ending = _in_child(job, care)
-            if not isinstance(ending, str):
-                return ending
+            given = in_child(partial(run_shard, care=care), job)
+            if not isinstance(given, str):
+                return given
+            how = given
             _sweep_away(job)
             doing = care.done_last()
             if doing and doing == before:
-                care = _avoiding(doing, ending, job, care)
+                care = _avoiding(doing, how, job, care)
             elif doing and doing.rows > 1:
                 care = replace(care, alone=(*care.alone, (doing.first, doing.rows)))
             before = doing
             if len(care.crashed) + len(care.cut) > MOST:
                 break
-    raise WorkerDied(f"more than {MOST} of its documents kill their worker, the last time {ending}")
+    raise WorkerDied(f"more than {MOST} of its documents kill their worker, the last time {told_of(how)}")
 
 
 class Doing(NamedTuple):
@@ -144,10 +148,8 @@ def _avoiding(doing: Doing, how: str, job: ShardJob, care: Care) -> Care:
     """How to go on where a child died twice of the same thing."""
     if doing.what == READ:
         return replace(care, cut={**care.cut, doing.piece: (doing.first, how)})
-    if doing.what == RESHAPE:
-        assert job.shard
-        document = read_table(job.shard, ["id"])["id"][doing.first].as_py()
-        raise StageError(job.sweep.name, shard_name(job.index), document, f"it killed its worker ({how})")
+    if doing.what == LAYOUT:
+        raise WorkerDied(f"its worker died twice after all of its documents were read, {told_of(how)}")
     if doing.what == SKETCH:
         read = (read_label(job.read.source.name),) if job.read else ()
         last = (*read, *job.sweep.counted)[-1]
@@ -164,29 +166,28 @@ def _sweep_away(job: ShardJob) -> None:
             stray.unlink(missing_ok=True)
 
 
-def _in_child(job: ShardJob, care: Care) -> Receipt | str:
-    """The receipt; how the child ended, where it did before it could give one."""
+def in_child(fn: Callable[[J], R], job: J) -> R | str:
+    """What a child gives for the job; how it ended, where it did before it could give anything."""
     context = child_context()
     ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_serve, args=(theirs, dict(os.environ), job, care))
+    child = context.Process(target=_serve, args=(theirs, dict(os.environ), fn, job))
     child.start()
     theirs.close()
     with ours:
         try:
-            result: Receipt | Failed = ours.recv()
+            result: R | Failed = ours.recv()
         except EOFError:
             child.join()
-            status = child.exitcode or 0
-            return signal.Signals(-status).name if status < 0 else f"status {status}"
+            return ending(child.exitcode or 0)
     child.join()
     if isinstance(result, Failed):
         raise result.error
     return result
 
 
-def _serve(answer: Connection, environment: dict[str, str], job: ShardJob, care: Care) -> None:
+def _serve(answer: Connection, environment: dict[str, str], fn: Callable[[J], R], job: J) -> None:
     start_worker(environment)
-    answer.send(attempt(partial(run_shard, care=care), job))
+    answer.send(attempt(fn, job))
 
 
 def _unread(read: ReadPart, piece: Slice, rows: int, how: str) -> dict[str, object]:

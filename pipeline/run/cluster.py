@@ -73,10 +73,8 @@ class Ray:
                     yield job, ray.get(reference)
                 except ray.exceptions.RayError as error:
                     told = str(error).strip().split("\n")[0]
-                    yield (
-                        job,
-                        Failed(WorkerDied(f"its worker died {ATTEMPTS} times; out of memory, or a crash: {told}")),
-                    )
+                    remedy = "if memory ran out, lower --memory or give the nodes more; else report the crash"
+                    yield job, Failed(WorkerDied(f"its worker died {ATTEMPTS} times ({told}): {remedy}"))
 
     def _window(self) -> int:
         return 2 * max(1, int(self._ray.cluster_resources().get("CPU", self.workers)))

@@ -35,7 +35,7 @@ from pipeline.core.shards import shard_name, write_text
 from pipeline.core.stage import FACTS, Global, read_facts
 from pipeline.core.verdict import CRASHED
 from pipeline.run.options import Options
-from pipeline.run.plan import Plan, PlannedSweep
+from pipeline.run.plan import PACKING, Plan, PlannedSweep
 from pipeline.run.remove import TOMBSTONES, Removed
 from pipeline.run.store import Store, file_digest, link, whole_folder
 
@@ -174,9 +174,8 @@ def warnings_of(
     found: list[Warned] = []
     for count in stages:
         if n_crashed := count.dropped.get(CRASHED):
-            message = (
-                f"killed its process at {n_crashed:,} documents, which were dropped: another machine may keep them"
-            )
+            lost = "have no tokens" if count.stage == PACKING else "were dropped"
+            message = f"killed its process at {n_crashed:,} documents, which {lost}: another machine may keep them"
             found.append(Warned(stage=count.stage, message=message))
         read, dropped = count.read.documents, sum(count.dropped.values())
         share = dropped / read if read else 0.0

@@ -14,15 +14,15 @@ from pipeline.core import merkle
 from pipeline.core.errors import BuildFailed, DriftError, StoreError, WorkerDied
 from pipeline.core.manifest import Manifest, Receipt, read_manifest
 from pipeline.core.shards import read_checked, shard_name, write_checked
-from pipeline.core.stage import Exchange, Global, Sketches
+from pipeline.core.stage import Global, Sketches
 from pipeline.run.careful import run_alone, run_carefully
 from pipeline.run.corpus import Corpus, is_whole
-from pipeline.run.exchange import FileExchange
+from pipeline.run.deciding import decide
 from pipeline.run.executors import Executor, Failed, Serial
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import remove_again, tombstones
-from pipeline.run.store import ROOT, Store, SweepFolder, is_sound, made, seal, write_digests
+from pipeline.run.store import ROOT, Store, SweepFolder, is_sound, seal
 from pipeline.run.sweep import ShardJob, is_sketched, run_shard, run_sketch, sketch_mark
 
 
@@ -228,10 +228,8 @@ class _Builder:
         self._run(run_sketch, [job for job, done in zip(jobs, there, strict=True) if not done])
         rows = tuple(receipt.rows_out for receipt in receipts)
         sketches = Sketches(files, rows, tuple(source.name for source in self.plan.recipe.sources))
-        with self.store.scratch(folder) as scratch, made(decision) as out:
-            exchange: Exchange = FileExchange(self.executor, scratch, partition_bytes=self.options.partition_bytes)
-            sweep.closing.stage.decide(sketches, out, exchange)
-        write_digests(decision)
+        label, stage = sweep.closing.label, sweep.closing.stage
+        decide(label, stage, sketches, self.store, folder, self.options, self.executor)
         self.worked += 1
         self.listener.decided(sweep.closing.label, time.perf_counter() - started)
         return decision

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from pipeline.core.errors import WorkerDied
 from pipeline.core.folders import discard
 from pipeline.core.mirror import bring
 from pipeline.core.shards import read_batches, read_schema, read_table, whole
@@ -64,7 +65,7 @@ class FileExchange:
         maps = [MapJob(index, file, key, folder / f"map-{index:05d}.arrow") for index, file in enumerate(files)]
         if not maps:
             return []
-        n_bytes = sum(self._run(map_rows, maps))
+        n_bytes = sum(self._run(map_rows, maps, "sort of file"))
         count = self.partitions or max(1, -(-n_bytes // self.partition_bytes))
         mapped = tuple(job.out for job in maps)
         reduces = [
@@ -78,14 +79,16 @@ class FileExchange:
             )
             for index in range(count)
         ]
-        for _ in self._run(reduce_rows, reduces):
+        for _ in self._run(reduce_rows, reduces, "reduction of partition"):
             pass
         discard(mapped)
         return [job.out for job in reduces]
 
-    def _run(self, fn: Callable[[J], R], jobs: list[J]) -> Iterator[R]:
-        for _, result in self.executor.map(fn, jobs):
+    def _run(self, fn: Callable[[J], R], jobs: list[J], what: str) -> Iterator[R]:
+        for job, result in self.executor.map(fn, jobs):
             if isinstance(result, Failed):
+                if isinstance(result.error, WorkerDied):
+                    raise WorkerDied(f"{what} {jobs.index(job)} of {len(jobs)} in its shuffle: {result.error}")
                 raise result.error
             yield result
 

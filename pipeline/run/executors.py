@@ -82,6 +82,7 @@ class Processes:
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
         self._others: set[multiprocessing.process.BaseProcess] = set()
+        self._hired: set[multiprocessing.process.BaseProcess] = set()
 
     def __enter__(self) -> Processes:
         return self
@@ -95,7 +96,10 @@ class Processes:
     def map(
         self, fn: Callable[[J], R], jobs: Iterable[J], *, memory: int | None = None, gpus: int = 0
     ) -> Iterator[tuple[J, R | Failed]]:
-        """At most two jobs a worker are on their way; a worker that dies costs its jobs a retry, one at a time."""
+        """At most two jobs a worker are on their way; a worker that dies costs its jobs a retry, one at a time.
+
+        So what has died for want of memory, beside others, has the second time all that there is.
+        """
         waiting = iter(jobs)
         suspects: deque[tuple[J, int]] = deque()
         running: dict[Future[R | Failed], tuple[J, int]] = {}
@@ -114,9 +118,9 @@ class Processes:
                 try:
                     yield job, future.result()
                 except BrokenProcessPool:
-                    self._close()
+                    how = self._buried()
                     if deaths + 1 >= ATTEMPTS:
-                        yield job, Failed(WorkerDied(f"its worker died {ATTEMPTS} times; out of memory, or a crash"))
+                        yield job, Failed(WorkerDied(f"its worker died {ATTEMPTS} times, at last {told_of(how)}"))
                     else:
                         suspects.append((job, deaths + 1))
 
@@ -126,7 +130,9 @@ class Processes:
             self._pool = ProcessPoolExecutor(self.workers, child_context(), start_worker, (dict(os.environ),))
         try:
             with nullcontext() if fn.__module__ == "__main__" else _without_main():
-                return self._pool.submit(attempt, fn, job)
+                submitted = self._pool.submit(attempt, fn, job)
+            self._hired |= self._workers()
+            return submitted
         except (BrokenProcessPool, EOFError, ConnectionError) as error:  # or what workers are forked from has died
             self._close()
             if tries == ATTEMPTS:
@@ -140,6 +146,14 @@ class Processes:
         if self._pool:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+            self._hired.clear()
+
+    def _buried(self) -> str:
+        """How the worker ended that broke the pool; the pool ends the others, with SIGTERM."""
+        hired = set(self._hired)
+        self._close()
+        endings = [worker.exitcode for worker in hired if worker.exitcode]
+        return ending(next((code for code in endings if code != -signal.SIGTERM), -signal.SIGTERM))
 
 
 @contextmanager
@@ -162,6 +176,18 @@ def attempt(fn: Callable[[J], R], job: J) -> R | Failed:
         return fn(job)
     except Exception as error:
         return Failed(error)
+
+
+def ending(code: int) -> str:
+    """How a process ended, by its exit code: the name of a signal, or the status."""
+    return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
+def told_of(how: str) -> str:
+    """How a worker ended, the likely cause, and what to do."""
+    if how == "SIGKILL":
+        return f"by {how}, as the system ends what takes too much memory: lower --workers or --memory"
+    return f"by {how}, a crash in native code and a defect: report it with these words and the versions of the manifest"
 
 
 def child_context() -> ForkServerContext | SpawnContext:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,8 @@ class Judging:
             kept = verdict.kept
             if kept is not None and verdict.reason is not None:
                 gone = pc.invert(kept)
-                entries.append(self._entries(label, verdict, batch, gone))
+                rows_gone = ledger_rows(label, verdict, batch, self.ledger_columns).filter(gone)
+                entries.append(conform(rows_gone, self.ledger_columns))
                 places.append(rows[gone.to_numpy(zero_copy_only=False)])
                 tally.dropped.update(verdict.reason.filter(gone).to_pylist())
                 batch, rows = batch.filter(kept), rows[kept.to_numpy(zero_copy_only=False)]
@@ -130,13 +131,15 @@ class Judging:
             raise StageError(label, f"shard {decision.shard}", document, f"{type(error).__name__}: {error}") from error
         return verdict
 
-    def _entries(self, label: str, verdict: Verdict, batch: pa.RecordBatch, gone: pa.BooleanArray) -> pa.RecordBatch:
-        n = batch.num_rows
-        given = {name: getattr(verdict, name, None) for name in VERDICT if name != "stage"}
-        columns = {name: pa.nulls(n, VERDICT[name]) if array is None else array for name, array in given.items()}
-        columns["stage"] = pa.array([label] * n, pa.string())
-        columns |= {name: batch.column(name) for name in batch.schema.names if name in self.ledger_columns}
-        return conform(pa.RecordBatch.from_pydict(columns).filter(gone), self.ledger_columns)
+
+def ledger_rows(label: str, verdict: Verdict, batch: pa.RecordBatch, columns: Collection[str]) -> pa.RecordBatch:
+    """What the ledger says of these rows: the verdict of a stage, and of the batch these columns."""
+    n = batch.num_rows
+    given = {name: getattr(verdict, name, None) for name in VERDICT if name != "stage"}
+    said = {name: pa.nulls(n, VERDICT[name]) if array is None else array for name, array in given.items()}
+    said["stage"] = pa.array([label] * n, pa.string())
+    said |= {name: batch.column(name) for name in batch.schema.names if name in columns}
+    return pa.RecordBatch.from_pydict(said)
 
 
 def visible(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:

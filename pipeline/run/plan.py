@@ -19,6 +19,9 @@ from pipeline.run.recipe import Named, Recipe, stored_columns
 STORE = 1
 """Raised when the layout of stored files changes: nothing of another layout is taken for done."""
 
+PACKING = "pack"
+"""The name of the last sweep, whose rows are no documents."""
+
 
 @dataclass(frozen=True)
 class ReadPart:
@@ -136,7 +139,7 @@ def _packing(recipe: Recipe, last: PlannedSweep) -> PlannedSweep | None:
     if not recipe.pack:
         return None
     key = digest([last.decision_key, "pack", recipe.pack.identity])
-    return PlannedSweep("pack", key, recipe.tokenizer, (recipe.pack,), None, "", {})
+    return PlannedSweep(PACKING, key, recipe.tokenizer, (recipe.pack,), None, "", {})
 
 
 def _parts(recipe: Recipe) -> list[ReadPart]:

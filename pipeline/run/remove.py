@@ -38,6 +38,7 @@ from pipeline.core.merkle import root_of
 from pipeline.core.packed import PIECE, token_facts
 from pipeline.core.schema import DOCUMENT, VERDICT, conform
 from pipeline.core.shards import TOKEN_LEVEL, ShardWriter, read_schema, read_table, write_table, write_text
+from pipeline.core.verdict import CRASHED
 from pipeline.run.store import Store, file_digest, link, whole_folder
 
 TOMBSTONES = "removed.json"
@@ -198,12 +199,20 @@ class _Books:
                 update={
                     "rows_in": kept.documents,
                     "rows_out": n_rows,
-                    "stages": (StageCount(stage=sweep.stages[0].stage, read=kept, kept=kept),),
+                    "stages": (self._packed(sweep.stages[0], kept),),
                 }
             )
             for sweep in packing
         )
         return (*(judging[:-1] if had else judging), taken, *packed)
+
+    def _packed(self, before: StageCount, read: Size) -> StageCount:
+        """What the packing did with the documents that are left; some of those that go may never have had tokens."""
+        packed = pa.array(sorted({name for _, name in self.pieces}), pa.string())
+        texts = (batch.filter(pc.is_in(batch.column("id"), value_set=packed))["text"] for batch in self.documents)
+        kept = _less(before.kept, sum(map(Size.of, texts), Size()))
+        n_refused = read.documents - kept.documents
+        return StageCount(stage=before.stage, read=read, kept=kept, dropped={CRASHED: n_refused} if n_refused else {})
 
     def _token_groups(self) -> tuple[TokenGroup, ...]:
         groups = {(g.split, g.source, g.lang): g for g in self.before.token_groups}

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from pipeline.core.asset import Place, sha256_file
 from pipeline.core.errors import GristmillError, StageError, StoreError
-from pipeline.core.manifest import Group, Input, Receipt, Size, StageCount, add_groups, compose
+from pipeline.core.manifest import FileDigest, Group, Input, Receipt, Size, StageCount, add_groups, compose
 from pipeline.core.mirror import Remote
 from pipeline.core.packed import Tally
-from pipeline.core.schema import DOCUMENT, RAW, UNREADABLE, conform
+from pipeline.core.schema import DOCUMENT, RAW, UNREADABLE, VERDICT, conform
 from pipeline.core.shards import (
     TOKEN_LEVEL,
     ShardWriter,
@@ -35,14 +35,15 @@ from pipeline.core.shards import (
     write_text,
 )
 from pipeline.core.stage import Decision, Global, Reshape
-from pipeline.run.judging import Judging, visible
+from pipeline.core.verdict import CRASHED, Verdict
+from pipeline.run.judging import Judging, ledger_rows, visible
 from pipeline.run.plan import PlannedSweep, ReadPart
 from pipeline.run.store import SweepFolder, file_digest
 
 if TYPE_CHECKING:
     from pipeline.run.careful import Care
 
-SKETCH, RESHAPE = "its sketch", "its rows"
+SKETCH, RESHAPE, LAYOUT = "its sketch", "its rows", "its last rows"
 """What a careful worker writes down that is no stage's judgement."""
 
 
@@ -137,6 +138,7 @@ def _sweep(job: ShardJob, care: Care | None) -> Receipt:
 
 
 def _reshape(job: ShardJob, stage: Reshape, care: Care | None) -> Receipt:
+    """Rows of documents; those that kill every process are in the ledger. With care on the host, one by one."""
     assert job.decision and job.shard
     decision = Decision(job.decision, job.index)
     schema = stage.row_schema(decision)
@@ -145,6 +147,8 @@ def _reshape(job: ShardJob, stage: Reshape, care: Care | None) -> Receipt:
     read = _CountedRead(job, stage, care)
     tally = Tally()
     with ExitStack() as stack:
+        if care:
+            stack.enter_context(replace(job.place, device="cpu").active())
         writers = {
             split: stack.enter_context(ShardWriter(job.folder.shard(job.index, split), schema, TOKEN_LEVEL))
             for split in stage.splits
@@ -156,11 +160,12 @@ def _reshape(job: ShardJob, stage: Reshape, care: Care | None) -> Receipt:
         file_digest(job.folder.shard(job.index, split), job.folder.path, writer.rows)
         for split, writer in writers.items()
     ]
+    files += read.write_ledger()
     return Receipt(
         shard=job.index,
         rows_in=read.rows,
         rows_out=sum(writer.rows for writer in writers.values()),
-        stages=(StageCount(stage=job.sweep.name, read=read.size, kept=read.size),),
+        stages=(read.count(),),
         files=tuple(files),
         facts=dict(sorted(facts.items())),
         tally=tally.record(),
@@ -169,20 +174,49 @@ def _reshape(job: ShardJob, stage: Reshape, care: Care | None) -> Receipt:
 
 
 class _CountedRead:
-    """The documents that a reshape reads, counted as they pass."""
+    """The documents that a reshape reads, counted as they pass; those that it cannot take are held for the ledger."""
 
     def __init__(self, job: ShardJob, stage: Reshape, care: Care | None) -> None:
         self.job, self.stage, self.care = job, stage, care
         self.rows = 0
-        self.size = Size()
+        self._kept, self._gone = Size(), Size()
+        self._entries: list[pa.RecordBatch] = []
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch in _read(self.job, self.care):
-            if self.care:
-                self.care.doing(RESHAPE, self.rows, batch.num_rows)
+            first = self.rows
             self.rows += batch.num_rows
-            self.size += Size.of(batch.column("text"))
+            if self.care:
+                if verdict := self.care.verdict(RESHAPE, first):
+                    self._entries.append(self._entry(verdict, batch))
+                    self._gone += Size.of(batch.column("text"))
+                    continue
+                self.care.doing(RESHAPE, first, batch.num_rows)
+            self._kept += Size.of(batch.column("text"))
             yield visible(self.stage, batch)
+        if self.care:
+            self.care.doing(LAYOUT, self.rows, 0)
+
+    def _entry(self, verdict: Verdict, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = VERDICT | dict(zip(batch.schema.names, batch.schema.types, strict=True))
+        return conform(ledger_rows(self.job.sweep.name, verdict, batch, columns), columns)
+
+    def count(self) -> StageCount:
+        """What was read, and what of it has rows."""
+        dropped = {CRASHED: len(self._entries)} if self._entries else {}
+        return StageCount(stage=self.job.sweep.name, read=self._kept + self._gone, kept=self._kept, dropped=dropped)
+
+    def write_ledger(self) -> list[FileDigest]:
+        """The ledger, where there is anything to say."""
+        path = self.job.folder.ledger(self.job.index)
+        if not self._entries:
+            if not isinstance(path, Remote):
+                path.unlink(missing_ok=True)
+            return []
+        with ShardWriter(path, self._entries[0].schema) as writer:
+            for entry in self._entries:
+                writer.write(entry)
+        return [file_digest(path, self.job.folder.path, len(self._entries))]
 
 
 def _read(job: ShardJob, care: Care | None) -> Iterator[pa.RecordBatch]:

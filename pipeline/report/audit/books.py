@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import REMOVED, REMOVED_LEDGER, Size, StageCount, Sweep
 from pipeline.core.shards import read_batches, read_table
 from pipeline.core.validation import compare, decide, read_validation
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, differ, fails, holds, unknown
-from pipeline.report.funnel import check_books
+from pipeline.report.funnel import check_books, packing_of
 from pipeline.report.ledger import ledger_folders
 from pipeline.report.recipe_text import entries
 
@@ -23,7 +26,8 @@ def funnel(evidence: Evidence) -> Outcome:
         check_books(manifest)
     except StoreError as error:
         return fails(" ".join(str(error).split("\n")[1:]).strip(), "every stage")
-    judging = [s for s in manifest.sweeps if not (s is manifest.sweeps[-1] and manifest.recipe.get("pack") is not None)]
+    packing = packing_of(manifest)
+    judging = manifest.sweeps[: len(manifest.sweeps) - len(packing)]
     problems = [
         f"{after.stage} read {after.read.documents:,} documents, {before.stage} kept {before.kept.documents:,}"
         for sweep in judging
@@ -31,11 +35,12 @@ def funnel(evidence: Evidence) -> Outcome:
         if before.kept != after.read
     ]
     composed = sum((group.size for group in manifest.composition), Size())
-    for count in (sweep.stages[-1] for sweep in manifest.sweeps[-1:] if sweep.stages):
-        if count.kept != composed:
-            problems.append(
-                f"{count.stage} kept {count.kept.characters:,} characters, the corpus has {composed.characters:,}"
-            )
+    last = [(count, "kept", count.kept) for sweep in judging[-1:] for count in _judges(sweep)[-1:]]
+    last += [(count, "read", count.read) for sweep in packing for count in sweep.stages]
+    for count, did, size in last:
+        if size != composed:
+            said = f"{count.stage} {did} {size.characters:,} characters"
+            problems.append(f"{said}, the corpus has {composed.characters:,}")
     told = {count.stage for sweep in manifest.sweeps for count in sweep.stages}
     stages = [label for word, label in entries(manifest.recipe) if word != "checkpoint"]
     problems += [f"the recipe has the stage {label!r}, the funnel does not" for label in stages if label not in told]
@@ -53,6 +58,7 @@ def ledger(evidence: Evidence) -> Outcome:
     folders = dict(
         zip((sweep.name for sweep in manifest.sweeps), ledger_folders(evidence.folder, manifest), strict=True)
     )
+    packing, gone = packing_of(manifest), pa.array(evidence.tombstones, pa.string())
     problems, missing = [], []
     for sweep in manifest.sweeps:
         claimed = Counter({(c.stage, reason): n for c in sweep.stages for reason, n in c.dropped.items()})
@@ -66,6 +72,8 @@ def ledger(evidence: Evidence) -> Outcome:
         counted: Counter[tuple[str, str]] = Counter()
         for path in paths:
             for batch in read_batches(path):
+                if sweep in packing:  # what it could not pack may have been taken out since
+                    batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=gone)))
                 pairs = zip(batch.column("stage").to_pylist(), batch.column("reason").to_pylist(), strict=True)
                 counted.update(pairs)
         for stage, reason in sorted({*claimed, *counted}):

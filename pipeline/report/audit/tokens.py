@@ -15,6 +15,7 @@ from pipeline.core.shards import read_batches
 from pipeline.report.audit.evidence import Evidence
 from pipeline.report.audit.outcome import Outcome, differ, holds, unknown
 from pipeline.report.audit.packed import rows_of
+from pipeline.report.funnel import packing_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +33,10 @@ def tokens(evidence: Evidence) -> Outcome:
     by_document = packed.frame.group_by("split", "id").agg(pl.col("length").sum())
     unpacked = documents.join(by_document, on="id", how="anti")
     strange = by_document.join(documents, on="id", how="anti")
-    problems += [f"{name} is a document and in no row" for name in unpacked["id"].head(2)]
+    refused = sum(sum(count.dropped.values()) for sweep in packing_of(manifest) for count in sweep.stages)
+    if unpacked.height != refused:
+        problems += [f"{name} is a document and in no row" for name in unpacked["id"].head(2)]
+        problems += [f"{unpacked.height:,} documents are in no row, the funnel says {refused:,} of the packing"]
     problems += [f"{name} is in a row and no document" for name in strange["id"].head(2)]
     for name, n in sorted(packed.facts.items()):
         if manifest.facts.get(name, 0) != n:
@@ -94,7 +98,10 @@ def tokenizer(evidence: Evidence) -> Outcome:
     if not evidence.manifest.tokenizer:
         return unknown("the corpus has no tokenizer")
     drawn = evidence.sample
-    ids, offsets = evidence.encoder.encode(evidence.texts())
+    if any(count.dropped for sweep in packing_of(evidence.manifest) for count in sweep.stages):
+        packed_ids = pa.array(evidence.tokens.frame["id"].unique().to_list(), pa.string())
+        drawn = drawn.filter(pc.is_in(drawn["id"], value_set=packed_ids))  # the others kill what encodes them
+    ids, offsets = evidence.encoder.encode([text or "" for text in drawn["text"].to_pylist()])
     wanted = {
         name: np.append(ids[start:stop], evidence.encoder.end)
         for name, start, stop in zip(drawn["id"].to_pylist(), offsets[:-1], offsets[1:], strict=True)
