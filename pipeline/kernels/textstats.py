@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,7 +31,7 @@ Texts: TypeAlias = pa.LargeStringArray
 Tokens = Sequence[Sequence[tuple[int, int]]]
 """For each text the places of its tokens, in characters."""
 
-CHUNK = 1 << 18
+CHUNK = 1 << 17
 """Bytes of text worked on at once: what is kept of them stays in the cache of one core."""
 
 
@@ -42,12 +43,13 @@ def statistics(texts: Texts, langs: Sequence[str | None], tokens: Tokens | None 
         return textstats_twin.statistics(texts, langs, tokens)
     table = np.empty((len(texts), len(COLUMNS)), np.int64)
     data, offsets = buffers(texts)
-    start = 0
-    while start < len(texts):
-        stop = max(int(np.searchsorted(offsets, offsets[start] + CHUNK, "right")) - 1, start + 1)
+    cuts = [0]
+    while cuts[-1] < len(texts):
+        cuts.append(max(int(np.searchsorted(offsets, offsets[cuts[-1]] + CHUNK, "right")) - 1, cuts[-1] + 1))
+    room = _room(offsets, cuts)
+    for start, stop in pairwise(cuts):
         given = None if tokens is None else tokens[start:stop]
-        _chunk(data, offsets[start : stop + 1], langs[start:stop], given, table[start:stop])
-        start = stop
+        _chunk(data, offsets[start : stop + 1], langs[start:stop], given, room, table[start:stop])
     return {name: np.ascontiguousarray(table[:, place]) for place, name in enumerate(COLUMNS)}
 
 
@@ -92,18 +94,34 @@ def mode(lang: str | None) -> int:
     return CHINESE if lang == "zh" else ELIDING if lang in core.ELIDING else 0
 
 
+class _Room(NamedTuple):
+    """What the largest chunk needs, so that the memory of one is used again for the next."""
+
+    points: npt.NDArray[np.uint32]
+    token_starts: npt.NDArray[np.int32]
+    token_ends: npt.NDArray[np.int32]
+    line_ends: npt.NDArray[np.int32]
+    of_char: npt.NDArray[np.int32]
+
+
+def _room(offsets: npt.NDArray[np.int64], cuts: Sequence[int]) -> _Room:
+    n_points = int(np.diff(offsets[cuts]).max(initial=0)) + 16
+    places = np.empty((3, n_points + int(np.diff(cuts).max(initial=0))), np.int32)
+    return _Room(np.empty(n_points, np.uint32), *places, np.full(_compiled().repeats.FEW, -1, np.int32))
+
+
 def _chunk(
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     langs: Sequence[str | None],
     tokens: Tokens | None,
+    room: _Room,
     table: npt.NDArray[np.int64],
 ) -> None:
     compiled, flags = _compiled(), characters.flags()
-    n_bytes = int(offsets[-1] - offsets[0])
-    points, starts = np.empty(n_bytes + 16, np.uint32), np.empty(len(offsets), np.int64)
+    points, token_starts, token_ends, line_ends, of_char = room
+    starts = np.empty(len(offsets), np.int64)
     compiled.words.decode(data, offsets, points, starts)
-    token_starts, token_ends = np.empty(len(points), np.int32), np.empty(len(points), np.int32)
     counts = np.zeros(len(langs), np.int64)
     if tokens is None:
         _cut(points, starts, offsets, langs, flags, token_starts, token_ends, counts)
@@ -116,11 +134,10 @@ def _chunk(
     stops, slots = characters.listed_stop_words(listed)
     place = dict(zip(listed, range(len(listed)), strict=True))
     places = np.array([place.get(lang or "", -1) for lang in langs], np.int32)
-    line_ends = np.empty(len(points) + len(langs), np.int32)
     compiled.lines.count(points, starts, token_starts, token_ends, counts, flags, line_ends, table)
     compiled.repeats.count(
         points, starts, token_starts, token_ends, counts, line_ends, flags, characters.lower(), stops, slots, places,
-        table,
+        of_char, table,
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def _sentences(points, flags, s, e, token_starts, token_ends, k, last):
     while k < last and token_starts[k] < e:
         count = max(count, 1)
         start, end = token_starts[k], token_ends[k]
-        if end - start == 1 and flags[points[start]] & TERMINAL:
+        if (end - start == 1) & (flags[points[start]] & TERMINAL > 0):
             ended = True
         elif ended:
             for at in range(start, end):
@@ -106,21 +106,24 @@ def _sentences(points, flags, s, e, token_starts, token_ends, k, last):
 
 
 @_jit
-def _is_suspect(points, a, b):
-    """Whether a line may have one of the phrases of `_said`: a part of each is looked for, without branches."""
-    found = np.uint32(0)
+def _suspected(points, a, b):
+    """1 where a line may have one of the phrases of `_said`, 2 for a curly bracket, added.
+
+    A part of each phrase is looked for, without branches.
+    """
+    found = curly = np.uint32(0)
     for at in range(np.uint64(a), np.uint64(b)):
         one, two = points[at] | np.uint32(32), points[at + np.uint64(1)] | np.uint32(32)
         three, four = points[at + np.uint64(2)] | np.uint32(32), points[at + np.uint64(3)] | np.uint32(32)
+        curly |= np.uint32(points[at] == 123)
         found |= (
-            np.uint32(points[at] == 123)
-            | (np.uint32(one == 106) & np.uint32(two == 97) & np.uint32(three == 118))  # jav
+            (np.uint32(one == 106) & np.uint32(two == 97) & np.uint32(three == 118))  # jav
             | (np.uint32(one == 111) & np.uint32(two == 107) & np.uint32(three == 105))  # oki
             | (np.uint32(one == 109) & np.uint32(two == 32) & np.uint32(three == 105) & np.uint32(four == 112))  # m ip
             | (np.uint32(one == 99) & np.uint32(two == 121) & np.uint32(three == 32) & np.uint32(four == 112))  # cy p
             | (np.uint32(one == 102) & np.uint32(two == 32) & np.uint32(three == 117) & np.uint32(four == 115))  # f us
         )
-    return found > 0
+    return found | curly << np.uint32(1)
 
 
 @_jit
@@ -164,10 +167,12 @@ def _has_words(points, flags, a, b):
                 begin = at + 1
         if b - begin > LONGEST_WORD:
             return False
-    n_words = 1
-    for at in range(a + 1, b):
+    n_words, before = 1, False
+    for at in range(np.uint64(a + 1), np.uint64(b)):
         # The first character of a word behind white space.
-        n_words += flags[points[at - 1]] & SPACE > 0 and not flags[points[at]] & SPACE
+        blank = flags[points[at]] & SPACE > 0
+        n_words += before & (not blank)
+        before = blank
         if n_words == SHORTEST_LINE:
             return True
     return False
@@ -197,7 +202,8 @@ def _c4(points, flags, a, b, token_starts, token_ends, k, last, out):
     """The rules of C4 on one line without white space around it; returns the first word behind it."""
     if not _has_words(points, flags, a, b):
         return k
-    said = _said(points, a, b) if _is_suspect(points, a, b) else 0
+    suspected = _suspected(points, a, b)
+    said = _said(points, a, b) if suspected & np.uint32(1) else _SAID_CURLY * (suspected > 0)
     if said & _SAID_LOREM:
         place, count = LOREM, 1
     elif said & _SAID_CURLY and not said & _SAID_JAVASCRIPT:

@@ -5,6 +5,8 @@ is counted exactly, without hashing runs of words: a run is named by the place w
 begins as one of n - 1 does, whose name is known, and mostly goes on as at that first place; only where it does not it
 is looked up, by that name and its last word (Karp, Miller and Rosenberg). What is not found is new, and so is every
 longer run from there on: so each place enters at most one.
+
+Places have no sign where time goes: numba counts negative ones from the end, which is a comparison more for each.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ _ROUND, _MIX, _SWIRL = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0x9E3779B97F4A7C
 _BEYOND_8_BITS, _BEYOND_16_BITS = np.uint64(0xFFFFFF00FFFFFF00), np.uint64(0xFFFF0000FFFF0000)
 _HALVES = np.array([(1 << 32 * min(max(n - at, 0), 2)) - 1 for n in range(9) for at in (0, 2, 4, 6)], np.uint64)
 """For n characters, which of each of four pairs are among them."""
+FEW = 1 << 16
+"""Tokens of one of these characters, most of them in Chinese, have a table without a search."""
 _ALL_RUNS = (1 << 11) - (1 << 5)
 
 
@@ -72,13 +76,13 @@ def _enter(points, s, e, value, known_by_value, table, mask, values, first, fina
 
     `known_by_value`: the same value and length mean the same characters.
     """
-    slot = np.int64((value * _ROUND) >> np.uint64(32)) & mask
+    slot = (value * _ROUND) >> np.uint64(32) & np.uint64(mask)
     while table[slot] >= 0:
-        known = table[slot]
-        if values[known] == value and final[known] - first[known] == e - s:
+        known = np.uint64(table[slot])
+        if (values[known] == value) & (final[known] - first[known] == e - s):
             if known_by_value or _same(points, first[known], s, e - s):
                 return np.int64(known)
-        slot = (slot + 1) & mask
+        slot = (slot + np.uint64(1)) & np.uint64(mask)
     table[slot], values[n], first[n], final[n] = n, value, s, e
     return n
 
@@ -153,7 +157,8 @@ def _stop_words(points, lower, first, final, n_names, stops, slots, out):
     met, n_met = np.uint64(0), 0
     for name in range(n_names):
         s, n = np.int64(first[name]), np.int64(final[name] - first[name])
-        slot = (np.int64(lower[points[s]]) * 37 + np.int64(lower[points[s + n - 1]]) * 5 + n) & (STOP_SLOTS - 1)
+        one, other = lower[points[np.uint64(s)]], lower[points[np.uint64(s + n - 1)]]
+        slot = (one * np.uint32(37) + other * np.uint32(5) + np.uint32(n)) & np.uint32(STOP_SLOTS - 1)
         at = np.int64(slots[slot])
         while at >= 0 and stops[at] == slot:
             size = np.int64(stops[at + 2])
@@ -169,16 +174,17 @@ def _stop_words(points, lower, first, final, n_names, stops, slots, out):
 
 
 @_jit
-def _grams(ends, words, n_tokens, runs, keys, firsts, top, out):
+def _grams(ends, words, n_tokens, n_names, runs, keys, firsts, top, out):
     """Runs of 2 to 10 tokens. `words` are the first places of the tokens, `ends` the sums of their lengths.
 
     Four values of `runs` for each place are about the runs that first occur there: whether those of n words were
     visited (bits), and how many there are of two, three and four. `top` has for each n the most frequent run, how often
-    it occurs, and where the last repeated run of n words ends.
+    it occurs, and where the last repeated run of n words ends. Only places of words that occurred before enter a run.
     """
     size, shift = 8, np.uint64(61)
-    while size < 2 * n_tokens:
+    while size < 2 * (n_tokens - n_names):
         size, shift = 2 * size, shift - np.uint64(1)
+    last_slot = np.uint64(size - 1)
     for slot in range(size):
         keys[slot] = 0
     for n in range(11):
@@ -189,36 +195,35 @@ def _grams(ends, words, n_tokens, runs, keys, firsts, top, out):
         if at < free:
             for n in range(5, 11):
                 visits &= ~(np.int64(at < top[n, 2]) << n)
-        name, n, most = np.int64(words[at]), 1, min(10, n_tokens - at)
-        most = most if name < at else 1
+        name, n, most = np.uint64(words[at]), np.uint64(1), np.uint64(min(10, n_tokens - at))
+        here = np.uint64(at)
+        most = most if name < here else np.uint64(1)
         while n < most:
-            word = words[at + n]
-            if words[name + n] != word:
-                key = (np.uint64(name) << np.uint64(36) | np.uint64(n) << np.uint64(32) | np.uint64(word)) + np.uint64(
-                    1
-                )
-                slot = np.int64((key * _MIX) >> shift)
+            word = np.uint64(words[here + n])
+            if np.uint64(words[name + n]) != word:
+                key = (name << np.uint64(36) | n << np.uint64(32) | word) + np.uint64(1)
+                slot = (key * _MIX) >> shift
                 while (keys[slot] != key) & (keys[slot] != 0):
-                    slot = (slot + 1) & (size - 1)
+                    slot = (slot + np.uint64(1)) & last_slot
                 if keys[slot] == 0:
                     keys[slot], firsts[slot] = key, at
                     break
-                name = np.int64(firsts[slot])
-            n += 1
-            if n <= 4:
-                runs[name, n - 1] += 1
-                count = np.int64(runs[name, n - 1])
-                if count > top[n, 1] or (count == top[n, 1] and name < top[n, 0]):
-                    top[n, 0], top[n, 1] = name, count
-            elif visits >> n & 1:
-                if runs[name, 0] >> n & 1:
-                    out[REPEATED_5 + n - 5] += ends[at + n] - ends[at]
-                    top[n, 2] = at + n
-                    free = max(free, at + n)
+                name = np.uint64(firsts[slot])
+            n += np.uint64(1)
+            if n <= np.uint64(4):
+                count = np.int64(runs[name, n - np.uint64(1)]) + 1
+                runs[name, n - np.uint64(1)] = count
+                if count > top[n, 1] or (count == top[n, 1] and np.int64(name) < top[n, 0]):
+                    top[n, 0], top[n, 1] = np.int64(name), count
+            elif visits >> np.int64(n) & 1:
+                if runs[name, 0] >> np.int64(n) & 1:
+                    out[REPEATED_5 + np.int64(n) - 5] += ends[here + n] - ends[here]
+                    top[n, 2] = at + np.int64(n)
+                    free = max(free, at + np.int64(n))
                 else:
-                    runs[name, 0] |= 1 << n
+                    runs[name, 0] |= 1 << np.int64(n)
         # Longer runs than of n words are new.
-        runs[at, 0] = visits >> (n + 1) << (n + 1)
+        runs[at, 0] = visits >> np.int64(n + np.uint64(1)) << np.int64(n + np.uint64(1))
         runs[at, 1] = runs[at, 2] = runs[at, 3] = 1
     for n in range(2, min(n_tokens, 4) + 1):
         at = top[n, 0]
@@ -226,58 +231,79 @@ def _grams(ends, words, n_tokens, runs, keys, firsts, top, out):
 
 
 @_jit
-def _tokens(points, base, flags, token_starts, token_ends, k, last, table, values, first, final, origins, words, ends,
-            out):  # fmt: skip
+def _tokens(points, base, flags, token_starts, token_ends, k, last, table, values, first, final, origins, of_char,
+            words, ends, out):  # fmt: skip
     """Name the tokens by their first places, and count what they are; returns how many different ones there are."""
     mask = _cleared(table, last - k)
     n_names = n_alphabetic = n_words = n_characters = 0
     ends[0] = 0
-    for token in range(k, last):
-        s, e = np.int64(token_starts[token]), np.int64(token_ends[token])
-        flag = flags[points[s]]
-        if flag & LETTER and not flag & SYMBOL:
+    for token in range(np.uint64(k), np.uint64(last)):
+        s, size = np.uint64(token_starts[token]), np.int64(token_ends[token] - token_starts[token])
+        place, flag = token - np.uint64(k), flags[points[s]]
+        ends[place + np.uint64(1)] = ends[place] + size
+        if (size == 1) & (points[s] < FEW):
+            is_word = flag & SYMBOL == 0
+            n_alphabetic += flag & LETTER > 0
+            n_words += is_word
+            n_characters += is_word
+            origin = of_char[points[s]]
+            if origin < 0:
+                origin = np.int32(place)
+                of_char[points[s]] = origin
+                first[n_names], final[n_names] = s, s + np.uint64(1)
+                n_names += 1
+            words[place] = origin
+            continue
+        e = s + np.uint64(size)
+        if (flag & LETTER > 0) & (flag & SYMBOL == 0):
             n_alphabetic += 1
             n_words += 1
-            n_characters += e - s
+            n_characters += size
         else:
             every, some = flag, flag
-            for at in range(s + 1, e):
+            for at in range(s + np.uint64(1), e):
                 every &= flags[points[at]]
                 some |= flags[points[at]]
+            is_word = every & SYMBOL == 0
             n_alphabetic += some & LETTER > 0
-            n_words += not every & SYMBOL
-            n_characters += 0 if every & SYMBOL else e - s
-        if e - s <= 8:
-            n = 4 * (e - s)
-            one, two = _two(base, s) & _HALVES[n], _two(base, s + 2) & _HALVES[n + 1]
-            three, four = _two(base, s + 4) & _HALVES[n + 2], _two(base, s + 6) & _HALVES[n + 3]
-            # Characters of a byte fill eight lanes of a number, those of two bytes four.
-            whole = not (one | two) & _BEYOND_16_BITS if e - s <= 4 else not (one | two | three | four) & _BEYOND_8_BITS
+            n_words += is_word
+            n_characters += size * is_word
+        whole, value = False, np.uint64(0)
+        if size <= 8:
+            begin, half = np.int64(s), np.uint64(4 * size)
+            one, two = _two(base, begin) & _HALVES[half], _two(base, begin + 2) & _HALVES[half + np.uint64(1)]
+            three = _two(base, begin + 4) & _HALVES[half + np.uint64(2)]
+            four = _two(base, begin + 6) & _HALVES[half + np.uint64(3)]
+            # Characters of a byte fill eight lanes of a number, those of two bytes four. Others would look like these.
+            beyond = (one | two) & _BEYOND_16_BITS if size <= 4 else (one | two | three | four) & _BEYOND_8_BITS
+            whole = beyond == 0
             value = one ^ two << np.uint64(16) ^ three << np.uint64(8) ^ four << np.uint64(24)
-        else:
-            whole, value = False, _hashed(base, s, e)
-        name = _enter(points, s, e, value, whole, table, mask, values, first, final, n_names)
-        is_new = name == n_names
-        origin = token - k if is_new else np.int64(origins[name])
-        origins[name] = origin
-        n_names += is_new
-        words[token - k] = origin
-        ends[token - k + 1] = ends[token - k] + e - s
+        if not whole:
+            value = _hashed(base, np.int64(s), np.int64(e))
+        name = _enter(points, np.int64(s), np.int64(e), value, whole, table, mask, values, first, final, n_names)
+        if name == n_names:
+            origins[name] = place
+            n_names += 1
+        words[place] = origins[name]
     out[ALPHABETIC], out[WORDS], out[WORD_CHARACTERS] = n_alphabetic, n_words, n_characters
     return n_names
 
 
 _COUNT = (
     "void(u4[::1], i8[::1], i4[::1], i4[::1], i8[::1], i4[::1], u4[::1], u4[::1], u4[::1], i4[:,::1], i4[::1],"
-    "i8[:,::1])"
+    "i4[::1], i8[:,::1])"
 )
 
 
 @njit(_COUNT, cache=True, nogil=True)
 def count(
-    points, starts, token_starts, token_ends, token_counts, line_ends, flags, lower, stops, slots, langs, table
+    points, starts, token_starts, token_ends, token_counts, line_ends, flags, lower, stops, slots, langs, of_char,
+    table,
 ):  # fmt: skip
-    """The other columns of each text; words and ends of lines lie as `textstats_lines` has them."""
+    """The other columns of each text; words and ends of lines lie as `textstats_lines` has them.
+
+    `of_char` has `FEW` places, all -1, and is left so.
+    """
     longest = 0
     for row in range(len(starts) - 1):
         longest = max(longest, starts[row + 1] - starts[row])
@@ -297,11 +323,13 @@ def count(
         _lines(points, base, flags, start, line_ends, at, keys, free, values, first, final, out)
         _paragraphs(points, base, flags, start, end, line_ends, at, keys, free, values, first, final, out)
         n_names = _tokens(
-            points, base, flags, token_starts, token_ends, k, last, free, values, first, final, origins, words, ends,
-            out,
+            points, base, flags, token_starts, token_ends, k, last, free, values, first, final, origins, of_char, words,
+            ends, out,
         )  # fmt: skip
         if langs[row] < 0:
             out[STOP_WORDS] = -1
         else:
             _stop_words(points, lower, first, final, n_names, stops, slots[langs[row]], out)
-        _grams(ends, words, token_counts[row], runs, keys, free, top, out)
+        for name in range(n_names):
+            of_char[min(points[first[name]], np.uint32(FEW - 1))] = -1
+        _grams(ends, words, token_counts[row], n_names, runs, keys, free, top, out)

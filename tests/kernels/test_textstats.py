@@ -103,6 +103,7 @@ def assert_equal(found, expected):
 @given(st.lists(st.tuples(TEXT, st.sampled_from(LANGS)), min_size=1, max_size=4))
 @example([("", None)])
 @example([("\n\n \n", "zh"), ("a", "en")])
+@example([("łzawc x Bzawb x", "de")])  # whose characters of two bytes lie over those of one byte
 @example([("a b a a b a a b", "en"), ("C++中文AT&T的C语言abc1.5%第一行", "zh")])
 def test_the_kernel_says_what_its_twin_says(rows):
     texts, langs = array([text for text, _ in rows]), [lang for _, lang in rows]
