@@ -116,6 +116,11 @@ def bits_of_ids(model: Model, ids: npt.NDArray[np.integer[Any]], starts: Places)
     return bits
 
 
+def likeliest_id(model: Model, ids: Sequence[int]) -> int:
+    """The token id that is likeliest after these, which begin a text; the lowest of several."""
+    return int(ngram.following(model.trie, [token + FIRST for token in ids])[FIRST:].argmax())
+
+
 def perplexities(model: Model, texts: Sequence[str]) -> npt.NDArray[np.float64]:
     """The perplexity of each text, a symbol, its end counted as one; NaN for a text without symbols."""
     symbols, starts = _symbols(model, texts)

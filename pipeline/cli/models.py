@@ -29,7 +29,15 @@ HeldOuts = Annotated[
     typer.Option("--held-out", metavar="[NAME=]FILE", help="texts to score: JSON lines, or a corpus with a holdout"),
 ]
 OnDevice = Annotated[Device, typer.Option(help="auto is a GPU if there is one")]
+Baseline = Annotated[
+    Path | None, typer.Option(help="corpus or layout that the n-gram model beside it counts; default: MODEL/rows")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="threads of the CPU; default: torch's")]
+
+CONTINUED = 128
+"""Tokens that are added to a text at most, for BLEU."""
+
+ALONE = "no n-gram model beside it: {} is not there; name what the model learnt from with --baseline"
 
 
 def train(
@@ -131,9 +139,7 @@ def evaluate(
     continuations: Annotated[
         Path | None, typer.Option("--continue", help="JSON lines of `text` and `reference`: BLEU of what a gpt adds")
     ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="corpus or layout that the n-gram model beside it counts; default: MODEL/rows")
-    ] = None,
+    baseline: Baseline = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder for evaluation.json; default: the model's")] = None,
     device: OnDevice = "auto",
     threads: Threads = None,
@@ -146,35 +152,47 @@ def evaluate(
     from pipeline.core.errors import UsageError
     from pipeline.train import baseline as counting
     from pipeline.train import choices
-    from pipeline.train.checkpoint import read_sheet
     from pipeline.train.held_out import score
 
     if not (held_out or task or continuations):
         raise UsageError("nothing to evaluate on: give --held-out FILE, --task FILE or --continue FILE")
     used, encoder = loaded(model, device, threads)
-    sheet, own = read_sheet(model), model / "rows"
-    source = baseline or (own if own.exists() else None)
-    rows = _rows(source, (out or model) / "baseline") if source else None
-    counted = counting.learnt(rows, sheet.shape, sheet.settings) if rows else None
+    counted = beside(model, baseline, out or model)
     scored = {text.name: score(used, encoder, text) for text in held_out_texts(None, held_out)}
     found = _written(out or model, scored, counted, encoder)
+    answerers = {"model": partial(choices.likelihoods, used, encoder)}
+    writers = {"model": partial(choices.continued, used, encoder, tokens=CONTINUED)}
+    if counted:
+        answerers["ngram"] = partial(counting.likelihoods, counted, encoder)
+        writers["ngram"] = partial(counting.continued, counted, encoder, tokens=CONTINUED)
     lines, answered = [], {}
     for name, asked in map(choices.read_task, task or ()):
-        kinds = {"model": partial(choices.likelihoods, used, encoder)}
-        kinds |= {"ngram": partial(counting.likelihoods, counted, encoder)} if counted else {}
-        answered[name] = {kind: choices.ask(likely, asked) for kind, likely in kinds.items()}
+        answered[name] = {kind: choices.ask(likely, asked) for kind, likely in answerers.items()}
         lines += [
             f"{name}, {kind}: {share.accuracy:.1%} of {share.questions:,} right, {share.accuracy_by_byte:.1%} by byte; "
             f"by guessing {share.chance:.1%}"
             for kind, share in answered[name].items()
         ]
-    if not counted:
-        lines.append(f"no n-gram model beside it: {own} is not there; name what the model learnt from with --baseline")
     answer: dict[str, Any] = {"held_out": found, "tasks": answered}
     if continuations:
-        answer["bleu"] = choices.continued_bleu(used, encoder, continuations)
-        lines.append(f"BLEU of continuations: {answer['bleu']:.2f}")
+        answer["bleu"] = {kind: choices.continued_bleu(write, continuations) for kind, write in writers.items()}
+        lines += [f"BLEU of continuations, {kind}: {share:.2f}" for kind, share in answer["bleu"].items()]
+    if not counted:
+        lines.append(ALONE.format(model / "rows"))
     show(answer, _table(found) + "\n".join(lines), as_json=as_json)
+
+
+def beside(model: Path, baseline: Path | None, out: Path) -> Counted | None:
+    """The n-gram model of what a model learnt from; None where its rows are not there and none are named."""
+    from pipeline.train.baseline import learnt
+    from pipeline.train.checkpoint import read_sheet
+
+    own = model / "rows"
+    source = baseline or (own if own.exists() else None)
+    if source is None:
+        return None
+    sheet = read_sheet(model)
+    return learnt(_rows(source, out / "baseline"), sheet.shape, sheet.settings)
 
 
 def loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, Encoder]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.models import OnDevice, Threads, Trained, held_out_texts, loaded
+from pipeline.cli.models import ALONE, Baseline, OnDevice, Threads, Trained, beside, held_out_texts, loaded
 from pipeline.cli.options import AsJson, checked, show
 
 NewOut = Annotated[Path, typer.Option("--out", help="new folder")]
@@ -48,16 +48,26 @@ def quantize(
     bound: Annotated[
         float | None, typer.Option(min=0, help="bits per byte that it may cost; default: 0.005 at 8, 0.05 at 4")
     ] = None,
+    baseline: Baseline = None,
     device: OnDevice = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Store the matrices of a model in 8 or 4 bits, if held-out texts do not take too many bits more by it."""
+    """Store the matrices of a model in 8 or 4 bits, if held-out texts do not take too many bits more by it.
+
+    Beside it stands an n-gram model of the tokens that it learnt from.
+    """
     from pipeline.train.quantize import store
 
     used, encoder = loaded(model, device, threads)
-    found = store(model, used, encoder, held_out_texts(None, held_out), bits, out, bound)
-    lines = [f"{loss.held_out}: {loss.before:.4f} bits per byte before, {loss.after:.4f} after" for loss in found]
+    counted = beside(model, baseline, model)
+    found = store(model, used, encoder, held_out_texts(None, held_out), bits, out, bound, counted)
+    lines = [
+        f"{loss.held_out}: {loss.before:.4f} bits per byte before, {loss.after:.4f} after"
+        + (f"; an n-gram model {loss.ngram:.4f}" if loss.ngram is not None else "")
+        for loss in found
+    ]
+    lines += [] if counted else [ALONE.format(model / "rows")]
     size = f"{found[0].bytes_before:,} bytes became {found[0].bytes_after:,}"
     show(found, "\n".join([*lines, f"{size}; the model is in {out}"]), as_json=as_json)
 

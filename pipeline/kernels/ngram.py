@@ -8,6 +8,7 @@ words) at order 5: 1.0 s to count and smooth, 0.4 s to score where rare n-grams 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import log2
@@ -110,6 +111,22 @@ def plain_score(
     return bits, ends
 
 
+def following(trie: Trie, symbols: Sequence[int]) -> npt.NDArray[np.float64]:
+    """How likely every symbol is after these, which begin a text; that of its end is among them."""
+    seen = [BEGIN, *symbols]
+    odds = trie.weight[1 : 1 + trie.vocabulary].astype(np.float64)
+    for n in range(1, min(trie.order, len(seen) + 1)):
+        row = _row(trie, seen[-n:])
+        if row is None:
+            odds *= 1.0 if trie.interpolated else BACKOFF
+            continue
+        known = slice(trie.stop[row - 1], trie.stop[row])
+        odds *= trie.back[row] if trie.interpolated else BACKOFF
+        at = trie.symbol[known]
+        odds[at] = trie.weight[known] + (odds[at] if trie.interpolated else 0.0)
+    return odds
+
+
 @dataclass
 class _Level:
     """The n-grams of one order, sorted: the row of each one's context in the level before, and its last symbol.
@@ -125,6 +142,17 @@ class _Level:
     weight: npt.NDArray[np.float64]
     back: npt.NDArray[np.float64]
     """One a context, so one a row of the level before."""
+
+
+def _row(trie: Trie, symbols: Sequence[int]) -> int | None:
+    """The row of an n-gram, if it is known."""
+    row = 1 + symbols[0]
+    for symbol in symbols[1:]:
+        first, stop = int(trie.stop[row - 1]), int(trie.stop[row])
+        row = first + int(np.searchsorted(trie.symbol[first:stop], symbol))
+        if row == stop or trie.symbol[row] != symbol:
+            return None
+    return row
 
 
 def _stream(symbols: Symbols, starts: Places) -> Symbols:

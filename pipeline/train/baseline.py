@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.backends.ngram import Model, bits_of_ids, train_ids
+from pipeline.backends.ngram import Model, bits_of_ids, likeliest_id, train_ids
 from pipeline.backends.tokenizer import Encoder
 from pipeline.core.errors import GristmillError
 from pipeline.train.batches import encoded
 from pipeline.train.choices import shared
 from pipeline.train.dataset import Order, Rows
+from pipeline.train.generate import spelled
 from pipeline.train.held_out import FIELDS, HeldOut, Scored
 from pipeline.train.settings import Settings
 from pipeline.train.shapes import Shape
@@ -55,6 +56,21 @@ def score(model: Model, encoder: Encoder, held_out: HeldOut) -> Scored:
     counts[:, 1] = counts[:, 2] = np.diff(offsets)
     counts[:, 4] = bits_of_ids(model, ids, offsets)
     return Scored(held_out, counts)
+
+
+def continued(model: Model, encoder: Encoder, text: str, tokens: int) -> str:
+    """What comes after a text: the likeliest token each time, to the end token, or `tokens` of them."""
+    seen = encoder.encode([text])[0].tolist()
+
+    def made() -> Iterator[int]:
+        for _ in range(tokens):
+            token = likeliest_id(model, seen)
+            if token == encoder.end:
+                return
+            seen.append(token)
+            yield token
+
+    return "".join(spelled(encoder, made()))
 
 
 def labels_of(

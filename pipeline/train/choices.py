@@ -77,14 +77,19 @@ def ask(likely: Callable[[Sequence[tuple[str, str]]], list[float]], questions: S
     return Answered(questions=len(questions), accuracy=right / n, accuracy_by_byte=by_byte / n, chance=chance / n)
 
 
-def continued_bleu(model: Model, encoder: Encoder, path: Path, tokens: int = 128) -> float:
-    """BLEU of what a gpt adds to each `text`, the likeliest token each time, beside its `reference`."""
-    from pipeline.train.generate import generate
+def continued_bleu(write: Callable[[str], str], path: Path) -> float:
+    """BLEU of what is written after each `text` of a file of JSON lines, beside its `reference`."""
     from pipeline.train.metrics import bleu
 
     rows = [(lines.text(row, "text", at), lines.text(row, "reference", at)) for at, row in lines.rows(path)]
-    said = ["".join(generate(model, encoder, text, tokens=tokens, temperature=0.0)) for text, _ in rows]
-    return bleu(said, [reference for _, reference in rows])
+    return bleu([write(text) for text, _ in rows], [reference for _, reference in rows])
+
+
+def continued(model: Model, encoder: Encoder, text: str, tokens: int) -> str:
+    """What a gpt adds to a text, the likeliest token each time."""
+    from pipeline.train.generate import generate
+
+    return "".join(generate(model, encoder, text, tokens=tokens, temperature=0.0))
 
 
 def likelihoods(model: Model, encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -42,14 +42,14 @@ def generate(
     chance = torch.Generator().manual_seed(seed)
     if not isinstance(model, T5):
         ids, _ = encoder.encode([prompt])
-        yield from _text(encoder, continued(model, ids.tolist(), tokens, temperature, top_p, chance))
+        yield from spelled(encoder, continued(model, ids.tolist(), tokens, temperature, top_p, chance))
         return
     parts = HOLE.split(prompt)
     parts = parts if len(parts) > 1 else [*parts, ""]
     ids, at = encoder.encode(parts)
     pieces = [ids[start:stop].tolist() for start, stop in zip(at[:-1].tolist(), at[1:].tolist(), strict=True)]
     for part, hole in zip(parts[1:], filled(model, pieces, tokens, temperature, top_p, chance), strict=True):
-        yield from _text(encoder, hole)
+        yield from spelled(encoder, hole)
         yield part
 
 
@@ -130,7 +130,8 @@ def drawn(logits: Tensor, temperature: float, top_p: float, chance: torch.Genera
     return int(order[torch.multinomial(odds, 1, generator=chance)])
 
 
-def _text(encoder: Encoder, ids: Iterable[int]) -> Iterator[str]:
+def spelled(encoder: Encoder, ids: Iterable[int]) -> Iterator[str]:
+    """The text of ids, in pieces as they come."""
     from tokenizers.decoders import DecodeStream
 
     stream = DecodeStream(skip_special_tokens=True)

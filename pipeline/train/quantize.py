@@ -20,6 +20,7 @@ from pipeline.train.checkpoint import TOKENIZER, read_sheet, save_model
 from pipeline.train.model import Model
 
 if TYPE_CHECKING:
+    from pipeline.backends.ngram import Model as Counted
     from pipeline.backends.tokenizer import Encoder
     from pipeline.train.held_out import HeldOut
 
@@ -82,13 +83,17 @@ class Whole(nn.Module):
 
 
 class Loss(Record):
-    """What a number of bits costs: bits a byte of a held-out set before and after; bytes of all weights."""
+    """What a number of bits costs: bits a byte of a held-out set before and after; bytes of all weights.
+
+    `ngram` are bits a byte of the baseline on the same texts.
+    """
 
     held_out: str
     before: float
     after: float
     bytes_before: int
     bytes_after: int
+    ngram: float | None = None
 
 
 def quantize(model: Model, bits: int) -> None:
@@ -101,8 +106,11 @@ def prepare(model: Model, bits: int) -> None:
     _replace(model, lambda x: Whole(x.out_features, x.in_features, bits, bias=x.bias is not None))
 
 
-def measured(model: Model, encoder: Encoder, held_out: Sequence[HeldOut], bits: int) -> list[Loss]:
-    """Quantise the model, and score held-out texts before and after."""
+def measured(
+    model: Model, encoder: Encoder, held_out: Sequence[HeldOut], bits: int, counted: Counted | None = None
+) -> list[Loss]:
+    """Quantise the model, and score held-out texts before and after, and by an n-gram model."""
+    from pipeline.train import baseline
     from pipeline.train.held_out import score
 
     def look() -> tuple[int, list[float]]:
@@ -112,9 +120,10 @@ def measured(model: Model, encoder: Encoder, held_out: Sequence[HeldOut], bits: 
     bytes_before, before = look()
     quantize(model, bits)
     bytes_after, after = look()
+    beside = [baseline.score(counted, encoder, text).total.bits_per_byte if counted else None for text in held_out]
     return [
-        Loss(held_out=text.name, before=one, after=two, bytes_before=bytes_before, bytes_after=bytes_after)
-        for text, one, two in zip(held_out, before, after, strict=True)
+        Loss(held_out=text.name, before=one, after=two, bytes_before=bytes_before, bytes_after=bytes_after, ngram=other)
+        for text, one, two, other in zip(held_out, before, after, beside, strict=True)
     ]
 
 
@@ -126,15 +135,19 @@ def store(
     bits: int,
     out: Path,
     bound: float | None = None,
+    counted: Counted | None = None,
 ) -> list[Loss]:
-    """Quantise the model of a folder into another; GristmillError where held-out texts take more than the bound."""
+    """Quantise the model of a folder into another; GristmillError where held-out texts take more than the bound.
+
+    `counted` is the n-gram model that is shown beside it.
+    """
     sheet = read_sheet(folder)
     if bits not in BOUNDS or sheet.bits:
         raise GristmillError(f"{folder}: weights of {sheet.bits or 32} bits can become 8 or 4, not {bits}")
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: not empty; name a new folder with --out")
     bound = BOUNDS[bits] if bound is None else bound
-    found = measured(model, encoder, held_out, bits)
+    found = measured(model, encoder, held_out, bits, counted)
     for loss in found:
         if not loss.after - loss.before <= bound:
             raise GristmillError(

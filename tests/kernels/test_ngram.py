@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels.ngram import BEGIN, FIRST, Trie, learn, plain_score, score
+from pipeline.kernels.ngram import BEGIN, END, FIRST, UNKNOWN, Trie, following, learn, plain_score, score
 
 VOCABULARY = FIRST + 3
 texts = st.lists(st.lists(st.integers(FIRST, VOCABULARY - 1), max_size=12), max_size=6)
@@ -38,6 +38,19 @@ def test_the_compiled_loop_is_its_twin(
 def test_what_may_follow_adds_up_to_one(trained: list[list[int]], context: list[int], order: int, prune: int) -> None:
     trie = learn(*flat(trained), VOCABULARY, order, smoothed=True, prune=prune)
     assert total(trie, context) == pytest.approx(1, abs=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(texts, st.lists(st.integers(UNKNOWN, VOCABULARY - 1), max_size=5), st.integers(1, 4), st.booleans())
+def test_what_follows_is_as_likely_as_it_costs_bits(
+    trained: list[list[int]], context: list[int], order: int, smoothed: bool
+) -> None:
+    trie = learn(*flat(trained), VOCABULARY, order, smoothed=smoothed)
+    odds = following(trie, context)
+    asked = range(UNKNOWN, VOCABULARY)
+    bits, ends = score(trie, *flat([context, *([*context, symbol] for symbol in asked)]))
+    assert odds[list(asked)] == pytest.approx(2.0 ** (bits[0] - bits[1:]), rel=1e-4)
+    assert odds[END] == pytest.approx(2.0 ** -ends[0], rel=1e-4)
 
 
 @settings(deadline=None, max_examples=30)

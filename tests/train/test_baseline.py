@@ -14,7 +14,7 @@ from pipeline.backends.ngram import bits_of_ids, train_ids
 from pipeline.backends.tokenizer import FILE, load
 from pipeline.cli import app
 from pipeline.core.errors import GristmillError
-from pipeline.train.baseline import labels_of, learnt, likelihoods, score
+from pipeline.train.baseline import continued, labels_of, learnt, likelihoods, score
 from pipeline.train.checkpoint import copy_tokenizer
 from pipeline.train.dataset import Order, Rows
 from pipeline.train.held_out import of_file
@@ -52,6 +52,17 @@ def test_its_bits_are_those_of_whole_texts_and_its_likelihoods_are_conditional(t
     assert -whole / np.log(2) == pytest.approx(found.total.bits) and after > whole
     [both] = likelihoods(model, encoder, [("", "the miller ground the grain")])
     assert both == pytest.approx(whole + after)
+
+
+def test_it_goes_on_as_it_has_counted_until_the_end_token(tiny: Path) -> None:
+    encoder = load(tiny / FILE)
+    ids, starts = encoder.encode(["the miller ground the grain"] * 3 + ["the miller sleeps"])
+    ends = np.insert(ids, starts[1:], encoder.end)
+    model = train_ids(ends, starts + np.arange(5), encoder.size, 4)
+    assert continued(model, encoder, "the miller", 50) == " ground the grain"
+    assert continued(model, encoder, "the miller ground the grain", 50) == ""
+    [first] = encoder.encode([" ground the grain"])[0][:1]
+    assert continued(model, encoder, "the miller", 1) == encoder.tokenizer.decode([first])
 
 
 def test_it_tells_labels_apart() -> None:
@@ -94,3 +105,14 @@ def test_it_stands_beside_a_model_in_every_table(make_rows: Callable[..., Rows],
     assert counted > 0 and found["held_out"]["texts"]["by_lang"]["a "]["ngram"] > 0
     assert found["tasks"]["mills"]["ngram"]["questions"] == 1
     assert f"{counted:.4f}" in said(*words) and "mills, ngram" in said(*words)
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
+    (tmp_path / "c.jsonl").write_text(json.dumps({"text": "the", "reference": " miller ground the grain"}))
+    words = ("evaluate", str(run), "--continue", str(tmp_path / "c.jsonl"))
+    assert "BLEU of continuations, ngram" not in said(*words)
+    words = (*words, "--baseline", str(rows.folder))
+    assert set(json.loads(said(*words, "--json"))["bleu"]) == {"model", "ngram"}
+    assert "BLEU of continuations, ngram" in said(*words)
+    small = ("quantize", str(run), "--bound", "1", "--baseline", str(rows.folder))
+    assert f"after; an n-gram model {counted:.4f}" in said(*small, "--out", str(tmp_path / "small"))
+    [loss] = json.loads((tmp_path / "small" / "quantization.json").read_text())
+    assert loss["ngram"] == pytest.approx(counted)

@@ -16,7 +16,7 @@ from pipeline.backends.tokenizer import FILE, load
 from pipeline.core.errors import GristmillError, SourceError
 from pipeline.train.batches import encoded
 from pipeline.train.checkpoint import load_model
-from pipeline.train.choices import Question, ask, continued_bleu, likelihoods, read_task
+from pipeline.train.choices import Question, ask, continued, continued_bleu, likelihoods, read_task
 from pipeline.train.export import export
 from pipeline.train.finetune import Text, Tuning, classify, finetune, load_classifier, read_texts
 from pipeline.train.held_out import HeldOut, of_file, score
@@ -195,8 +195,9 @@ def test_continuations_are_compared(trained: Callable[..., Path], tmp_path: Path
     pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
     model, _ = load_model(folder := trained("gpt"))
     encoder = load(folder / "tokenizer" / FILE)
-    (tmp_path / "c.jsonl").write_text(json.dumps({"text": "the miller", "reference": " ground the grain"}))
-    assert 0 <= continued_bleu(model, encoder, tmp_path / "c.jsonl", tokens=8) <= 100
+    (tmp_path / "c.jsonl").write_text(json.dumps({"text": "the miller", "reference": " ground the grain again"}))
+    assert 0 <= continued_bleu(partial(continued, model, encoder, tokens=8), tmp_path / "c.jsonl") <= 100
+    assert continued_bleu(lambda text: " ground the grain again" * (text == "the miller"), tmp_path / "c.jsonl") > 90
 
 
 def test_the_example_of_the_documents_makes_labelled_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
