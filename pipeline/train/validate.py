@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ LIMITS = (
     "Each document of the raw arm has the text that it had when its fate was decided, extracted and as far normalized.",
     "The arm without a stage has the documents that this stage dropped; stages after it have not judged them.",
 )
-_METHOD = 3
+_METHOD = 4
 """Raised where runs of equal settings come out otherwise: those of before are not taken for them."""
 
 _SHORTEST = 200
@@ -84,19 +85,20 @@ def validate(
     )
     excerpts = _checked(held_out, arms, without, contest, drop_overlap=drop_overlap)
     table, sheets = _table(excerpts)
-    settings = contest.model_dump(mode="json") | {"device": device}
     named = [[a.name, a.what, a.share] for a in arms]
-    key = digest([corpus, settings, named, [s.digest for s in sheets], __version__, _METHOD])
+    asked = [contest.model_dump(mode="json"), device]
+    key = digest([corpus, asked, named, [s.digest for s in sheets], __version__, _METHOD])
     folder = folder / key[:16]
     write_table(folder / HELD_OUT, table)
     pools = _pools(arms, without, contest, folder)
+    contest = _once(contest, pools)
     jobs = list(_jobs(arms, contest, folder, device))
     runs = sorted(do(jobs), key=lambda one: (one.tier, one.rate, one.arm, one.seed))
     comparisons = compare(runs, sheets, contest.min_effect)
     return Validation(
         gristmill=__version__,
         corpus=corpus,
-        settings=settings,
+        settings=contest.model_dump(mode="json") | {"device": device},
         arms=pools,
         held_out=sheets,
         runs=tuple(runs),
@@ -201,6 +203,18 @@ def _pools(arms: Sequence[Arm], without: pa.Array, contest: Contest, folder: Pat
         write_text(path, _Pools(arms=tuple(sheets)).model_dump_json())
     assert (folder / FILE).exists()
     return _Pools.model_validate_json(path.read_bytes()).arms
+
+
+def _once(contest: Contest, pools: Sequence[ArmSheet]) -> Contest:
+    """With an n-gram model that counts half of the smallest arm at most.
+
+    What it counts twice tells it nothing and spoils its discounts, in a small arm more than in a large one; and seeds
+    that read all of an arm would be one run said again.
+    """
+    if contest.ngram is None:
+        return contest
+    most = max(1, min(arm.tokens for arm in pools) // 2)
+    return contest.model_copy(update={"ngram": replace(contest.ngram, tokens=min(contest.ngram.tokens, most))})
 
 
 class _Pools(BaseModel):

@@ -141,6 +141,19 @@ def test_sentences_beat_salad_and_the_same_command_again_runs_nothing(arms, tmp_
     assert [row[2] for row in shown["arms"].rows] == [150, 150]
 
 
+def test_an_ngram_model_counts_no_text_twice_and_every_seed_other_halves(arms, tmp_path: Path) -> None:
+    own, raw, held_out = arms
+    small = Arm("small", "a fifth of the sentences", own.shelves, 0.2)
+    much = CONTEST.model_copy(update={"ngram": Ngram(10**9)})
+    made = validate([own, raw, small], [Outside(held_out, False)], much, tmp_path, do, corpus="c")
+    least = min(arm.tokens for arm in made.arms)
+    assert {run.epochs for run in made.runs} == {1.0}
+    assert {run.tokens for run in made.runs} <= set(range(least // 2, least // 2 + 256))
+    assert made.settings["ngram"]["tokens"] == least // 2
+    found = [tuple(run.bits_per_byte.values()) for run in made.runs if run.arm == "small"]
+    assert len(set(found)) == CONTEST.seeds
+
+
 def test_a_text_that_is_learnt_from_is_refused_or_left_out(arms, tmp_path: Path) -> None:
     own, raw, held_out = arms
     text = next(iter(own.documents(pa.array([], pa.string())))).column("text")[0].as_py()
