@@ -6,7 +6,7 @@ compiled where numba is installed, else the same function runs as plain Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 AT, DIGITS, NINE, TWELVE, RUN, DOTS, COLONS, TOKEN, COUNTRY, BLOCK = (1 << bit for bit in range(10))
-"""Marks: `@`; seven, nine or twelve digits, 17 in a row, or three dots among digits, with no more than blanks, hyphens,
-dots, slashes and brackets between (bits of one mark); two colons among hexadecimal digits; sixteen letters, digits,
-hyphens and underscores in a row, a letter and a digit among them; two letters and two digits, alone or with eleven more
-behind; `-----BEGIN`."""
+"""Marks: `@`; digits with no more than blanks, hyphens, dots, slashes and brackets between, bits of one mark: seven or
+more; 9 or 3, 2 and 4 in a row; 12 to 19, 4, 4 and 4 or 4 and 6 in a row; 17 in a row; three dots among them; two colons
+among hexadecimal digits, of which three in a row; sixteen letters, digits, hyphens and underscores in a row, a letter and
+a digit among them; two letters and two digits, alone or with eleven more behind; `-----BEGIN`."""
 
 BEFORE = 256
 """Bytes before a mark that a pattern may look at."""
@@ -30,54 +30,72 @@ AFTER_NUMBER = 192
 _DIGIT, _BETWEEN, _HEX, _LETTER, _JOIN, _COLON, _DOT, _OPENS = (1 << bit for bit in range(8))
 _SEPARATORS = " .-()/\u00a0\u2007\u2009\u2010\u2011\u2012\u2013\u2014\u2015\u202f\u2212\u3000"
 _TOP = max(AFTER) * 2
+_THREE_TWO_FOUR, _FOURS, _FOUR_SIX = 3 << 10 | 2 << 5 | 4, 4 << 10 | 4 << 5 | 4, 4 << 5 | 6
+_WIDEST = 4
+"""Bytes of a character, at most."""
 
 
-class Window(NamedTuple):
-    """Bytes `start` to `stop` of the text in row `row`, whole characters, and the marks in it.
+class Windows(NamedTuple):
+    """Pieces of the buffer of some texts, in order, and the marks in them.
 
-    Marks are triples of kind, start and stop, in characters from the start of the window, in order.
+    Bytes `starts` to `stops` of the buffer, whole characters, of the texts in `rows`. `marks` has a line for each mark:
+    its first byte in the buffer, its end, its kind, and the number of its window.
     """
 
-    row: int
-    start: int
-    stop: int
-    marks: list[list[int]]
+    rows: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+    marks: np.ndarray
 
 
-def windows(texts: pa.LargeStringArray, wanted: int) -> Iterator[Window]:
-    """The windows of each text around the marks that are `wanted`, in order; those that touch are one.
-
-    All places are bytes from the start of the text.
-    """
+def windows(texts: pa.LargeStringArray, wanted: int) -> Windows:
+    """The windows of each text around the marks that are `wanted`; those that touch are one."""
+    none = np.empty(0, np.int64)
     _, where, data = texts.buffers()
     if where is None or data is None or len(texts) == 0:
-        return
+        return Windows(none, none, none, none.reshape(0, 4))
     offsets = np.frombuffer(where, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     codes = np.frombuffer(data, np.uint8)
-    scanned, grouped = _compiled()
     found = np.empty((4096, 4), np.int64)
-    count = scanned(codes, offsets, _classes(), found)
+    count = _compiled()[0](codes, offsets, _classes(), found)
     if count > len(found):
         found = np.empty((count, 4), np.int64)
-        scanned(codes, offsets, _classes(), found)
+        _compiled()[0](codes, offsets, _classes(), found)
     found = found[:count][(found[:count, 3] & wanted) != 0]
-    found = found[np.lexsort((found[:, 1], found[:, 0]))]
-    cuts, marks = (np.empty((len(found), 4), np.int64), np.empty((len(found), 3), np.int64))
-    count = grouped(codes, offsets, found, _behind(), cuts, marks)
-    listed, first = marks.tolist(), 0
-    for row, start, stop, last in cuts[:count].tolist():
-        yield Window(row, start, stop, listed[first:last])
-        first = last
+    if not len(found):
+        return Windows(none, none, none, found)
+    rows, first, last, kinds = found[np.argsort(found[:, 1], kind="stable")].T
+    starts = np.maximum(first - BEFORE, offsets[rows])
+    stops = np.minimum(last + _behind()[kinds], offsets[rows + 1])
+    apart = starts[1:] > np.maximum.accumulate(stops)[:-1] + _WIDEST
+    opens = np.append(True, apart | (np.diff(rows) != 0))
+    at = np.flatnonzero(opens)
+    rows, starts, stops = rows[at], starts[at], np.maximum.reduceat(stops, at)
+    for _ in range(_WIDEST - 1):
+        starts = starts - (codes[starts] & 0xC0 == 0x80)
+        inside = stops < offsets[rows + 1]
+        stops = stops + (inside & (codes[np.where(inside, stops, 0)] & 0xC0 == 0x80))
+    return Windows(rows, starts, stops, np.column_stack([first, last, kinds, np.cumsum(opens) - 1]))
+
+
+def around(near: np.ndarray, bits: np.ndarray, reach: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """By group, the regions around marks from `near[:, 0]` to `near[:, 1]`, those that touch as one, and how many.
+
+    A line of `reach` has a group, a mark of it, and how far before and behind such a mark the region goes.
+    """
+    regions, counts = np.empty((groups, len(near), 2), np.int64), np.zeros(groups, np.int64)
+    _compiled()[1](near, bits, reach, regions, counts)
+    return regions, counts
 
 
 @cache
-def _compiled() -> tuple[Callable[..., int], Callable[..., int]]:
+def _compiled() -> tuple[Callable[..., int], Callable[..., None]]:
     if find_spec("numba") is None:
-        return scan, group
+        return scan, merge
     from numba import njit
 
     compiled = njit(cache=True, nogil=True)
-    return compiled(scan), compiled(group)
+    return compiled(scan), compiled(merge)
 
 
 @cache
@@ -113,8 +131,9 @@ def scan(codes: np.ndarray, offsets: np.ndarray, classes: np.ndarray, found: np.
     count = 0
     for row in range(len(offsets) - 1):
         low, high = offsets[row], offsets[row + 1]
-        digits, dots, gap, number_at, number_to, run, longest = 0, 0, 0, low, low, 0, 0
-        colons, hex_at = 0, low
+        digits, dots, gap, number_at, number_to = 0, 0, 0, low, low
+        run, runs, shapes = 0, 0, 0
+        colons, hex_at, piece, widest = 0, low, 0, 0
         numerals, letters, token_at = 0, 0, low
         shape, word_at = 0, low
         place = opener = low
@@ -133,19 +152,27 @@ def scan(codes: np.ndarray, offsets: np.ndarray, classes: np.ndarray, found: np.
             if kind & _DIGIT:
                 number_at = number_at if digits else place
                 digits, gap, run, number_to = digits + 1, 0, run + 1, place + width
-                longest = max(longest, run)
             elif digits:
+                if run:
+                    # Base 32: how many digits the last three rows of them had.
+                    runs = (runs & 0x3FF) << 5 | min(run, 31)
+                    shapes |= NINE if run == 9 or runs == _THREE_TWO_FOUR else 0
+                    shapes |= TWELVE if 12 <= run <= 19 or runs == _FOURS or runs & 0x3FF == _FOUR_SIX else 0
+                    shapes |= RUN if run >= 17 else 0
                 gap, run = gap + 1, 0
                 dots += kind & _DOT != 0
                 if not kind & _BETWEEN or gap > 9:
-                    number = (DIGITS if digits >= 7 else 0) | (DOTS if dots >= 3 else 0)
-                    number |= (NINE if digits >= 9 else 0) | (TWELVE if digits >= 12 else 0)
-                    number |= RUN if longest >= 17 else 0
-                    digits, dots, run, longest = 0, 0, 0, 0
-            if kind & _COLON:
-                colons += 1
-            elif not kind & (_HEX | _DOT):
-                host = COLONS if colons >= 2 else 0
+                    number = (DIGITS if digits >= 7 else 0) | (DOTS if dots >= 3 else 0) | shapes
+                    digits, dots, runs, shapes = 0, 0, 0, 0
+            if kind & _HEX:
+                piece += 1
+                widest = max(widest, piece)
+            else:
+                piece = 0
+                if kind & _COLON:
+                    colons += 1
+                elif not kind & _DOT:
+                    host = COLONS if colons >= 2 and widest >= 3 else 0
             country = 0
             if kind & (_DIGIT | _LETTER):
                 numerals += kind & _DIGIT != 0
@@ -179,7 +206,7 @@ def scan(codes: np.ndarray, offsets: np.ndarray, classes: np.ndarray, found: np.
                             )
                         count += 1
             if not kind & (_HEX | _DOT | _COLON):
-                colons, hex_at = 0, place + width
+                colons, hex_at, widest = 0, place + width, 0
             if not kind & (_DIGIT | _LETTER):
                 shape, word_at = 0, place + width
                 if not kind & _JOIN:
@@ -199,36 +226,16 @@ def scan(codes: np.ndarray, offsets: np.ndarray, classes: np.ndarray, found: np.
     return count
 
 
-def group(
-    codes: np.ndarray, offsets: np.ndarray, found: np.ndarray, behind: np.ndarray, cuts: np.ndarray, marks: np.ndarray
-) -> int:
-    """The windows of sorted marks: write row, start, stop and the number of marks up to its end for each into `cuts`.
-
-    Bytes count from the start of the text. `marks` get kind, start and stop in characters of their window.
-    """
-    count = 0
-    at = 0
-    while at < len(found):
-        row = found[at, 0]
-        base, end = offsets[row], offsets[row + 1]
-        start, stop, last = max(base, found[at, 1] - BEFORE), base, at
-        while last < len(found) and found[last, 0] == row and (last == at or found[last, 1] - BEFORE <= stop):
-            stop = max(stop, min(end, found[last, 2] + behind[found[last, 3]]))
-            last += 1
-        while start > base and codes[start] & 0xC0 == 0x80:
-            start -= 1
-        while stop < end and codes[stop] & 0xC0 == 0x80:
-            stop += 1
-        place, characters = start, 0
-        for number in range(at, last):
-            while place < found[number, 1]:
-                characters += codes[place] & 0xC0 != 0x80
-                place += 1
-            inside = characters
-            for byte in range(found[number, 1], found[number, 2]):
-                inside += codes[byte] & 0xC0 != 0x80
-            marks[number, 0], marks[number, 1], marks[number, 2] = (found[number, 3], characters, inside)
-        cuts[count, 0], cuts[count, 1], cuts[count, 2], cuts[count, 3] = (row, start - base, stop - base, last)
-        count += 1
-        at = last
-    return count
+def merge(near: np.ndarray, bits: np.ndarray, reach: np.ndarray, regions: np.ndarray, counts: np.ndarray) -> None:
+    """Write what `around` promises into `regions` and `counts`; the marks are in order of their starts."""
+    for mark in range(len(near)):
+        for line in range(len(reach)):
+            if not bits[mark] & reach[line, 1]:
+                continue
+            group = reach[line, 0]
+            low, high, count = near[mark, 0] - reach[line, 2], near[mark, 1] + reach[line, 3], counts[group]
+            while count and low <= regions[group, count - 1, 1]:
+                count -= 1
+                low, high = min(low, regions[group, count, 0]), max(high, regions[group, count, 1])
+            regions[group, count, 0], regions[group, count, 1] = low, high
+            counts[group] = count + 1

@@ -10,34 +10,21 @@ what replaced something finds nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from itertools import chain
 from typing import Literal, NamedTuple, get_args
 
-from pipeline.kernels.windows import AT, BLOCK, COLONS, COUNTRY, DIGITS, DOTS, NINE, RUN, TOKEN, TWELVE
+import numpy as np
+
 from pipeline.transforms import phone_numbers
 
 Kind = Literal["key", "email", "iban", "card", "cn_id", "ip", "ssn", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which they are looked for: what is part of one is not taken for another."""
-
-_Reach = Mapping[int, tuple[int, int]]
-_BEFORE_PHONE, _AFTER_PHONE = 5, 12
-_REACH: Mapping[Kind, _Reach] = {
-    "key": {TOKEN: (40, 2), BLOCK: (1, 15_200)},
-    "email": {AT: (66, 290)},
-    "iban": {COUNTRY: (1, 48)},
-    "card": {TWELVE: (1, 2)},
-    "cn_id": {RUN: (1, 2)},
-    "ip": {DOTS: (1, 2), COLONS: (1, 1)},
-    "ssn": {NINE: (1, 2)},
-    "phone": {DIGITS: (_BEFORE_PHONE, _AFTER_PHONE)},
-}
-"""By kind, the marks without which a pattern cannot match, and how many characters around one it may match or ask for;
-words around it aside."""
-
 
 class Span(NamedTuple):
     """Characters `start` to `stop` are of this kind."""
@@ -47,79 +34,79 @@ class Span(NamedTuple):
     kind: Kind
 
 
-Mark = tuple[int, int, int]
+Region = tuple[int, int]
+"""Characters between which something is looked for; they may lie outside of the text."""
 
 
-def marks_of(kinds: Collection[Kind]) -> int:
-    """The marks that have to be looked for to find these kinds."""
-    return sum({mark for kind in kinds for mark in _REACH[kind]})
+def find(text: str, kinds: Collection[Kind] = KINDS) -> list[Span]:
+    """The personal data in a text, in order and without overlaps."""
+    before, after = phone_numbers.REACH
+    return [Span(*found) for found in spans(text, dict.fromkeys(kinds, [(-before, len(text) + after)]))]
 
 
-def find(text: str, kinds: Collection[Kind] = KINDS, marks: Collection[Mark] | None = None) -> list[Span]:
-    """The personal data in a text, in order and without overlaps.
+def spans(text: str, regions: Mapping[Kind, Sequence[Region]]) -> list[tuple[int, int, Kind]]:
+    """The same, looked for only in these regions of each kind, in order and apart.
 
-    `marks` (kind, start and stop in characters, as the kernel finds them, in order) say where something could be: all
-    that is found is found near one, so that they change the time that it takes and nothing else.
+    A region of telephone numbers reaches `phone_numbers.REACH` characters beyond the digits that could be one.
     """
-    odd = _has_odd_forms(text)
-    narrow = text.translate(_NARROW) if odd else text
-    plain = narrow.translate(_PLAIN) if odd else text
-    regions = {kind: [(0, len(text))] for kind in kinds} if marks is None else _regions(kinds, marks)
-    found: list[Span] = []
+    narrow, plain = _as_ascii(text)
+    found: list[tuple[int, int, Kind]] = []
     taken = bytearray(len(text))
     for kind in KINDS:
-        seen = narrow if kind in ("key", "email") else plain
-        for low, high in regions.get(kind, ()):
-            if kind == "phone" and marks is not None and taken.find(0, low + _BEFORE_PHONE, high - _AFTER_PHONE) < 0:
-                continue
-            for start, stop in _FINDERS[kind](seen, low if low > 0 else 0, high):
-                if taken.find(1, start, stop) < 0:
-                    taken[start:stop] = b"\1" * (stop - start)
-                    found.append(Span(start, stop, kind))
+        places = regions.get(kind, ())
+        if kind == "phone":
+            places = phone_numbers.free(places, taken)
+        for start, stop in _FINDERS[kind](narrow if kind in ("key", "email") else plain, places):
+            if taken.find(1, start, stop) < 0:
+                taken[start:stop] = b"\1" * (stop - start)
+                found.append((start, stop, kind))
     return sorted(found)
-
-
-def _regions(kinds: Collection[Kind], marks: Collection[Mark]) -> dict[Kind, list[tuple[int, int]]]:
-    """By kind where to look: around each mark, those that touch as one."""
-    regions: dict[Kind, list[tuple[int, int]]] = {}
-    for bits, start, stop in marks:
-        for kind, before, after in _reaches(bits):
-            if kind not in kinds:
-                continue
-            low, high = start - before, stop + after
-            had = regions.setdefault(kind, [])
-            while had and low <= had[-1][1]:
-                first, last = had.pop()
-                low, high = min(low, first), max(high, last)
-            had.append((low, high))
-    return regions
-
-
-@cache
-def _reaches(bits: int) -> tuple[tuple[Kind, int, int], ...]:
-    """The kinds that a mark may stand for, and how far around it they are looked for."""
-    return tuple((kind, *around) for kind, reach in _REACH.items() for mark, around in reach.items() if bits & mark)
 
 
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，："}
 _PLAIN = {
-    **dict.fromkeys([0xA0, 0x2007, 0x2009, 0x202F, 0x3000], " "),
-    **dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-"),
+    **dict.fromkeys([0xA0, 0x2007, 0x2009, 0x202F, 0x3000], ord(" ")),
+    **dict.fromkeys([*range(0x2010, 0x2016), 0x2212], ord("-")),
 }
-_ODD = re.compile(f"[{''.join(map(chr, [*_NARROW, *_PLAIN]))}]")
-_ODD_BYTES = sorted({chr(code).encode()[:2] for code in [*_NARROW, *_PLAIN]})
-"""What the bytes of these forms begin with, which is found faster."""
+_FIRST_ODD = min([*_NARROW, *_PLAIN])
 
 
-def _has_odd_forms(text: str) -> bool:
+def _as_ascii(text: str) -> tuple[str, str]:
+    """The text with full-width forms as ASCII, and with odd blanks and dashes as well."""
     if text.isascii():
-        return False
-    encoded = text.encode("utf-8", "surrogatepass")
-    return any(map(encoded.__contains__, _ODD_BYTES)) and _ODD.search(text) is not None
+        return text, text
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    far = np.flatnonzero(codes >= _FIRST_ODD)
+    forms = []
+    for table in _tables():
+        less = table[codes[far]]
+        if less.any():
+            changed = codes.copy()
+            changed[far] -= less
+            forms.append(changed.tobytes().decode("utf-32-le", "surrogatepass"))
+        else:
+            forms.append(text)
+    return forms[0], forms[1]
+
+
+@cache
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """By character, how much less the code is of what is seen in its place: in either form."""
+    narrow, plain = np.zeros((2, sys.maxunicode + 1), np.uint32)
+    for code, seen in _NARROW.items():
+        narrow[code] = plain[code] = code - seen
+    for code, seen in _PLAIN.items():
+        plain[code] = code - seen
+    return narrow, plain
 
 
 Places = Iterator[tuple[int, int]]
-"""Start and stop of what a finder finds between two places; it may look beyond them for words."""
+"""Start and stop of what a finder finds in its regions; it may look beyond them for words."""
+
+
+def _matches(pattern: re.Pattern[str], text: str, regions: Sequence[Region]) -> Iterator[re.Match[str]]:
+    return chain.from_iterable(pattern.finditer(text, low, high) for low, high in regions)
+
 
 _NAME = "A-Za-z0-9À-ÖØ-öø-ɏ"
 _EMAIL = re.compile(
@@ -130,17 +117,19 @@ _RESERVED_HOSTS = re.compile(r"(?:^|\.)(?:example\.(?:com|org|net|edu)|[^.]+\.(?
 _FILES = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html", "py"})
 
 
-def _emails(text: str, low: int, high: int) -> Places:
-    while (at := text.find("@", low, high)) >= 0:
-        # a name ends at the sign: nothing before its first letter has to be looked at
-        low += len(text[low:at].rstrip(_NAME_CHARACTERS))
-        match = _EMAIL.search(text, low, high)
-        if match is None:
-            return
-        low = match.end()
-        host = f"{match[1]}{match[2]}".lower()
-        if match[2].lower() not in _FILES and not _RESERVED_HOSTS.search(host) and not match[0].startswith("git@"):
-            yield match.span()
+def _emails(text: str, regions: Sequence[Region]) -> Places:
+    for low, high in regions:
+        low = max(low, 0)
+        while (at := text.find("@", low, high)) >= 0:
+            # a name ends at the sign: nothing before its first letter has to be looked at
+            low += len(text[low:at].rstrip(_NAME_CHARACTERS))
+            match = _EMAIL.search(text, low, high)
+            if match is None:
+                break
+            low = match.end()
+            host = f"{match[1]}{match[2]}".lower()
+            if match[2].lower() not in _FILES and not _RESERVED_HOSTS.search(host) and not match[0].startswith("git@"):
+                yield match.span()
 
 
 _NAME_CHARACTERS = "".join(chr(code) for code in range(0x250) if re.match(rf"[{_NAME}._%+'-]", chr(code)))
@@ -154,8 +143,8 @@ _ADDRESS = re.compile(r"(?<![a-z])(?:ip|ipv4|host|server|address|адрес|地�
 _SMALL = 32
 
 
-def _addresses(text: str, low: int, high: int) -> Places:
-    for match in _IPV4.finditer(text, low, high):
+def _addresses(text: str, regions: Sequence[Region]) -> Places:
+    for match in _matches(_IPV4, text, regions):
         address, before = (IPv4Address(match[0]), text[max(0, match.start() - 24) : match.start()])
         octets = address.packed
         # 4.10.2.1 is an address too, and in prose nearly always a version
@@ -163,7 +152,7 @@ def _addresses(text: str, low: int, high: int) -> Places:
         version = _NUMBERED.search(before) or (max(octets) < _SMALL and not named)
         if address.is_global and not address.is_multicast and not version:
             yield match.span()
-    for match in _IPV6.finditer(text, low, high):
+    for match in _matches(_IPV6, text, regions):
         if _is_public(match[0]):
             yield match.span()
 
@@ -208,8 +197,8 @@ _CARD_WORDS = re.compile(
 )
 
 
-def _cards(text: str, low: int, high: int) -> Places:
-    for match in _CARD.finditer(text, low, high):
+def _cards(text: str, regions: Sequence[Region]) -> Places:
+    for match in _matches(_CARD, text, regions):
         digits = match[0].replace(" ", "").replace("-", "")
         if luhn(digits) and (
             _ISSUED.match(digits) or (_OTHERS.match(digits) and _CARD_WORDS.search(_near(text, match)))
@@ -219,10 +208,12 @@ def _cards(text: str, low: int, high: int) -> Places:
 
 def luhn(digits: str) -> bool:
     """Whether the last digit is the check digit of ISO/IEC 7812."""
-    return (sum(map(int, digits[-1::-2])) + sum(map(_DOUBLED.__getitem__, digits[-2::-2]))) % 10 == 0
+    codes = digits.encode()
+    return (sum(codes[-1::-2].translate(_VALUES)) + sum(codes[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
-_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
 """The digit sum of twice a digit."""
 
 _IBAN = re.compile(
@@ -243,8 +234,8 @@ _IBAN_LENGTHS: dict[str, int] = {
 }  # fmt: skip
 
 
-def _ibans(text: str, low: int, high: int) -> Places:
-    for match in _IBAN.finditer(text, low, high):
+def _ibans(text: str, regions: Sequence[Region]) -> Places:
+    for match in _matches(_IBAN, text, regions):
         number = match[0].replace(" ", "").upper()
         length = _IBAN_LENGTHS.get(number[:2])
         if length == len(number) and mod97(number):
@@ -257,7 +248,10 @@ def _ibans(text: str, low: int, high: int) -> Places:
 
 def mod97(iban: str) -> bool:
     """Whether the check digits of an IBAN in capitals without blanks are right."""
-    return int("".join(str(int(character, 36)) for character in iban[4:] + iban[:4])) % 97 == 1
+    return int(f"{iban[4:]}{iban[:4]}".translate(_BASE_36)) % 97 == 1
+
+
+_BASE_36 = {ord(letter): str(10 + number) for number, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
 
 
 _CN_ID = re.compile(
@@ -267,8 +261,8 @@ _CN_ID = re.compile(
 _PROVINCES = re.compile("1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]")
 
 
-def _cn_ids(text: str, low: int, high: int) -> Places:
-    return (match.span() for match in _CN_ID.finditer(text, low, high) if resident_id(match[0]))
+def _cn_ids(text: str, regions: Sequence[Region]) -> Places:
+    return (match.span() for match in _matches(_CN_ID, text, regions) if resident_id(match[0]))
 
 
 def resident_id(number: str) -> bool:
@@ -287,8 +281,8 @@ _SSN_WORDS = re.compile(
 )
 
 
-def _ssns(text: str, low: int, high: int) -> Places:
-    return (match.span() for match in _SSN.finditer(text, low, high) if _SSN_WORDS.search(_near(text, match)))
+def _ssns(text: str, regions: Sequence[Region]) -> Places:
+    return (match.span() for match in _matches(_SSN, text, regions) if _SSN_WORDS.search(_near(text, match)))
 
 
 def _near(text: str, match: re.Match[str], before: int = 40, after: int = 40) -> str:
@@ -309,25 +303,26 @@ _ASSIGNED = re.compile(
     rf"[\"']?\s{{0,3}}(?:[:=：]|=>)\s{{0,3}}[\"']?((?=[{_T}]*[0-9])(?=[{_T}]*[A-Za-z])[{_T}]{{16,250}})(?![{_T}])",
     re.IGNORECASE,
 )
+_BEGINS = "-----BEGIN "
 _BLOCK = re.compile(
-    rf"(?<![{_T}])-----BEGIN (?:[A-Z]+ ){{0,3}}PRIVATE KEY-----[A-Za-z0-9+/=\s:,-]{{40,15000}}?"
+    rf"(?<![{_T}]){_BEGINS}(?:[A-Z]+ ){{0,3}}PRIVATE KEY-----[A-Za-z0-9+/=\s:,-]{{40,15000}}?"
     r"-----END [A-Z ]{0,30}PRIVATE KEY-----"
 )
 _PLACEHOLDER = re.compile(r"EXAMPLE|xxxx|1234567890|your[_-]", re.IGNORECASE)
 
 
-def _keys(text: str, low: int, high: int) -> Places:
-    for match in _BLOCK.finditer(text, low, high):
-        yield match.span()
-    for match in _KEYS.finditer(text, low, high):
+def _keys(text: str, regions: Sequence[Region]) -> Places:
+    if _BEGINS in text:
+        yield from (match.span() for match in _matches(_BLOCK, text, regions))
+    for match in _matches(_KEYS, text, regions):
         if any(map(str.isdigit, match[0])) and not _PLACEHOLDER.search(match[0]):
             yield match.span()
-    for match in _ASSIGNED.finditer(text, low, high):
+    for match in _matches(_ASSIGNED, text, regions):
         if not _PLACEHOLDER.search(match[1]):
             yield match.span(1)
 
 
-_FINDERS: Mapping[Kind, Callable[[str, int, int], Places]] = {
+_FINDERS: Mapping[Kind, Callable[[str, Sequence[Region]], Places]] = {
     "key": _keys,
     "email": _emails,
     "iban": _ibans,

@@ -8,7 +8,7 @@ digits are a number only near a word such as `Tel.` or 电话; dates and years n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 
 def _listed(words: str) -> frozenset[str]:
@@ -17,21 +17,24 @@ def _listed(words: str) -> frozenset[str]:
 
 _GAP = r"[ .()/-]{0,3}"
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"
-_INTERNATIONAL = re.compile(rf"(?<![\w+.])(?:\+ ?|00(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII)
+_INTERNATIONAL = re.compile(rf"[+0](?<![\w+.].)(?:(?<=\+) ?|(?<=0)0(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII)
 _SHAPES = re.compile(
-    r"(?<![\w.+/$-])(?<!\d,)(?:"
-    r"(?:1[ .-])?(?:\([2-9]\d\d\) ?[2-9]\d\d[ .-]|[2-9]\d\d(?P<a>[ .-])[2-9]\d\d(?P=a))\d{4}"
+    r"[(\d](?<![\w.+/$-].)(?<!\d,.)(?:"
+    r"(?:(?<=1)[ .-](?:\([2-9]\d\d\) ?[2-9]\d\d[ .-]|[2-9]\d\d(?P<a>[ .-])[2-9]\d\d(?P=a))"
+    r"|(?<=\()[2-9]\d\d\) ?[2-9]\d\d[ .-]|(?<=[2-9])\d\d(?P<b>[ .-])[2-9]\d\d(?P=b))\d{4}"
     + _EXTENSION
-    + r"|(?:86[ -]?)?1[3-9]\d(?:\d{8}|(?P<b>[ -])\d{4}(?P=b)\d{4})"
-    r"|(?:\(0(?:10|2\d|[3-9]\d\d)\) ?|0(?:10|2\d|[3-9]\d\d)[ -])[2-8]\d{6,7}(?:-\d{1,5})?"
-    r"|0[1-9](?P<c>[ .-])\d\d(?:(?P=c)\d\d){3}(?![ ,]\d)"
-    r"|8[ -]?(?:\(\d{3}\) ?|\d{3}[ -])\d{3}[ -]\d\d[ -]\d\d"
-    r"|(?P<european>(?:\(0\d{1,4}\)[ -]?|0[1-9]\d{1,4}[ /-])(?:\d{5,8}|\d{2,4}(?:(?P<d>[ -])\d{2,4}){1,3}))(?![ ,/:]\d)"
+    + r"|(?:(?<=8)6[ -]?1|(?<=1))[3-9]\d(?:\d{8}|(?P<c>[ -])\d{4}(?P=c)\d{4})"
+    r"|(?:(?<=\()0(?:10|2\d|[3-9]\d\d)\) ?|(?<=0)(?:10|2\d|[3-9]\d\d)[ -])[2-8]\d{6,7}(?:-\d{1,5})?"
+    r"|(?<=0)[1-9](?P<d>[ .-])\d\d(?:(?P=d)\d\d){3}(?![ ,]\d)"
+    r"|(?<=8)[ -]?(?:\(\d{3}\) ?|\d{3}[ -])\d{3}[ -]\d\d[ -]\d\d"
+    r"|(?P<european>(?:(?<=\()0\d{1,4}\)[ -]?|(?<=0)[1-9]\d{1,4}[ /-])(?:\d{5,8}|\d{2,4}(?:(?P<e>[ -])\d{2,4}){1,3})"
+    r"(?![ ,/:]\d))"
     r")(?!\w|[.-]\d)",
     re.ASCII,
 )
-"""North America; Chinese mobiles, landlines; France; Russia; Europe."""
-_ANY = re.compile(rf"(?<![\w.+-])(?<!\d[,:])\(?\d(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII)
+"""North America; Chinese mobiles, landlines; France; Russia; Europe. All patterns begin with a set of characters, which
+`re` looks for faster than for what stands before them."""
+_ANY = re.compile(rf"[(\d](?<![\w.+-].)(?<!\d[,:].)(?:(?<=\d)|(?<=\()\d)(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII)
 
 _WORDS = _listed(
     "telephone phone tel mobile cell fax call dial whatsapp sms hotline "
@@ -51,6 +54,10 @@ _DATE = re.compile(
     r"|[0-3]?\d[ ./-]{1,2}[0-3]?\d[ ./-]{1,2}(?:1[5-9]|20)\d\d(?!\d)"
     r"|(?:1[0-9]|20)\d\d ?[-/ ] ?(?:1[0-9]|20)\d\d(?!\d))"
 )
+_ONLY_DATE = re.compile(
+    r"(?:1[5-9]|20)\d\d[./-](?:0[1-9]|1[0-2])[./-][0-3]\d(?: \d\d)?|[0-3]?\d[./-][0-3]?\d[./-](?:1[5-9]|20)\d\d", re.ASCII
+)
+"""A date, and behind it so few digits that no number begins within it or behind it."""
 _SAME = re.compile(r"(\d)\1{5}")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
 _DECIMAL = re.compile(r"\d+\.\d+")
@@ -69,19 +76,42 @@ _TWO_DIGITS = re.compile(r"20|27|3[0123469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-5
 _THREE_DIGITS = re.compile(r"2[1-689]\d|3[578]\d|42[013]|50\d|59\d|6[789]\d|8[058]\d|9[679]\d|99[2-68]")
 
 
-def places(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Where the numbers stand, each found once; the text has no full-width digits."""
-    taken = bytearray(high - low)
-    foreign = text.find("+", low, high) >= 0 or text.find("00", low, high) >= 0
-    for pattern, end in _FORMS if foreign else _FORMS[1:]:
-        for match in pattern.finditer(text, low, high):
-            start = match.start()
-            if taken.find(1, start - low, match.end() - low) >= 0 and pattern is not _INTERNATIONAL:
-                continue
-            stop = start + end(text, match)
-            if stop > start and taken.find(1, start - low, stop - low) < 0:
-                taken[start - low : stop - low] = b"\1" * (stop - start)
-                yield start, stop
+REACH = (5, 12)
+"""How many characters before its first digit and behind its last a number may have or ask for; words aside."""
+
+
+def places(text: str, regions: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where the numbers stand, each found once, in regions that reach `REACH` beyond digits and do not touch; the text
+    has no full-width digits."""
+    before, after = REACH
+    for low, high in regions:
+        first, last = max(low + before, 0), high - after
+        foreign = text.find("+", max(low, 0), high) >= 0
+        if not foreign and _ONLY_DATE.fullmatch(text, first, last):
+            continue
+        found: list[tuple[int, int]] = []
+        for pattern, end in _FORMS if foreign or text.find("00", first, last) >= 0 else _FORMS[1:]:
+            at = low
+            while (match := pattern.search(text, at, high)) is not None:
+                start, at = match.span()
+                if pattern is not _INTERNATIONAL and _meets(found, start, at):
+                    continue
+                stop = start + end(text, match)
+                if stop > start and not _meets(found, start, stop):
+                    found.append((start, stop))
+            if found and found[0][0] <= first and found[0][1] >= last:
+                break
+        yield from found
+
+
+def _meets(found: list[tuple[int, int]], start: int, stop: int) -> bool:
+    return any(start < behind and ahead < stop for ahead, behind in found)
+
+
+def free(regions: Sequence[tuple[int, int]], taken: bytearray) -> list[tuple[int, int]]:
+    """The regions of which not all digits are part of something that is found already."""
+    before, after = REACH
+    return [(low, high) for low, high in regions if taken.find(0, low + before, high - after) >= 0]
 
 
 def _by_plus(text: str, match: re.Match[str]) -> int:
@@ -91,16 +121,17 @@ def _by_plus(text: str, match: re.Match[str]) -> int:
 
 
 def _by_shape(text: str, match: re.Match[str]) -> int:
-    digits = _digits(match[0].split("x")[0])
+    digits = _digits(match[0].partition("x")[0])
     enough = match["european"] is None or 9 <= len(digits) <= 12
     number = enough and not (_SAME.search(digits) or _DATE.match(match[0]) or _FICTIONAL.search(digits))
     return len(match[0]) if number else 0
 
 
 def _by_word(text: str, match: re.Match[str]) -> int:
+    if _DATE.match(match[0]) or _DECIMAL.fullmatch(match[0]) or not _is_named(text, match):
+        return 0
     digits = _digits(match[0])
-    number = not (_DATE.match(match[0]) or _DECIMAL.fullmatch(match[0]) or _SAME.search(digits))
-    return len(match[0]) if number and not _FICTIONAL.search(digits) and _is_named(text, match) else 0
+    return 0 if _SAME.search(digits) or _FICTIONAL.search(digits) else len(match[0])
 
 
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], int]], ...] = (
@@ -113,11 +144,9 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], int]], ...] 
 
 def _international(match: re.Match[str]) -> int:
     """Where in the match the number ends, as the national length of its country has it; 0 where it is none."""
-    shown = re.split("x|ext", match[0].replace("(0)", "   "))[0]
-    where = [place for place, character in enumerate(shown) if character.isdigit()]
-    digits = "".join(shown[place] for place in where)
-    skipped = 2 if match[0].startswith("00") else 0
-    digits, where = digits[skipped:], where[skipped:]
+    shown = match[0].partition("x")[0].replace("(0)", "   ")
+    skipped = 2 if shown.startswith("00") else 0
+    digits = _digits(shown)[skipped:]
     code = next((digits[:n] for n in (1, 2, 3) if _is_code(digits[:n])), None)
     if code is None:
         return 0
@@ -127,7 +156,8 @@ def _international(match: re.Match[str]) -> int:
         return 0
     if count <= most:
         return len(match[0])
-    last = where[len(code) + most - 1]
+    where = [place for place, character in enumerate(shown) if character.isdigit()]
+    last = where[skipped + len(code) + most - 1]
     return last + 1 if not match[0][last + 1].isdigit() else 0
 
 
@@ -154,4 +184,7 @@ def _is_named(text: str, match: re.Match[str]) -> bool:
 
 
 def _digits(text: str) -> str:
-    return "".join(filter(str.isdigit, text))
+    return text.translate(_BETWEEN_DIGITS)
+
+
+_BETWEEN_DIGITS = {code: None for code in range(128) if not chr(code).isdigit()}

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import groupby
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,9 +16,9 @@ from pydantic import Field
 from pipeline.core.manifest import Trial
 from pipeline.core.stage import Local
 from pipeline.core.verdict import Reason, Verdict
-from pipeline.kernels.windows import windows
 from pipeline.transforms import pii_trials
-from pipeline.transforms.personal import KINDS, Kind, Span, find, marks_of
+from pipeline.transforms.personal import KINDS, Kind
+from pipeline.transforms.personal_batches import Found, search
 
 
 class Pii(Local):
@@ -49,29 +48,21 @@ class Pii(Local):
     max_found: int | None = Field(None, ge=0, description="most pieces in a document that is kept; null: any number")
 
     def judge(self, batch: pa.RecordBatch) -> Verdict:
-        """Look into the few windows where something could be; texts without any are not copied."""
+        """Look around the few marks where something could be; a batch without any is not copied."""
         texts, langs = batch.column("text"), batch.column("lang")
-        changed: dict[int, str] = {}
+        found = search(texts, self.kinds)
         reasons: list[Reason | None] = [None] * batch.num_rows
-        found: Counter[str] = Counter()
-        for row, marked in groupby(windows(texts, marks_of(self.kinds)), key=lambda window: window.row):
-            encoded = texts[row].as_buffer().to_pybytes()
-            pieces, at, kinds = [], 0, Counter[str]()
-            for window in marked:
-                text = encoded[window.start : window.stop].decode()
-                spans = find(text, self.kinds, window.marks)
-                pieces += [encoded[at : window.start].decode(), self._replaced(text, spans, kinds)]
-                at = window.stop
-            if not kinds:
-                continue
-            changed[row] = "".join([*pieces, encoded[at:].decode()])
-            lang = langs[row].as_py() or "und"
-            for kind, count in kinds.items():
-                found[f"{kind}/{lang}"] += count
-            if self.max_found is not None and kinds.total() > self.max_found:
+        if not found.kinds:
+            return Verdict.of(reasons, {"text": texts})
+        spoken = [lang or "und" for lang in langs.take(pa.array(found.rows)).to_pylist()]
+        counts = {f"{kind}/{lang}": count for (kind, lang), count in Counter(zip(found.kinds, spoken, strict=True)).items()}
+        if self.max_found is not None:
+            for row in np.flatnonzero(np.bincount(found.rows) > self.max_found).tolist():
+                kinds = Counter(found.kinds[at] for at in np.flatnonzero(found.rows == row))
                 said = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
                 reasons[row] = Reason("too_much_personal_data", kinds.total(), self.max_found, detail=said)
-        return replace(Verdict.of(reasons, {"text": _with(texts, changed)}), found=found)
+        stand_ins = [self._stand_in(kind, value) for kind, value in zip(found.kinds, found.values, strict=True)]
+        return replace(Verdict.of(reasons, {"text": _with(texts, found, stand_ins)}), found=counts)
 
     def trials(self) -> tuple[Trial, ...]:
         """Every kind in sentences of several languages, and sentences with numbers that are nobody's."""
@@ -82,20 +73,12 @@ class Pii(Local):
         masks = self.model_copy(update={"put": "tokens", "max_found": None})
         return masks.judge(batch).columns["text"]
 
-    def _replaced(self, text: str, spans: list[Span], kinds: Counter[str]) -> str:
-        pieces, at = [], 0
-        for start, stop, kind in spans:
-            kinds[kind] += 1
-            pieces += [text[at:start], self._stand_in(kind, text[start:stop])]
-            at = stop
-        return "".join([*pieces, text[at:]])
-
-    def _stand_in(self, kind: Kind, text: str) -> str:
+    def _stand_in(self, kind: Kind, text: str) -> bytes:
         if self.put == "tokens" or kind not in _EXAMPLES:
-            return f"<{kind.upper()}>"
+            return f"<{kind.upper()}>".encode()
         choices = _EXAMPLES["ipv6" if kind == "ip" and ":" in text else kind]
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-        return choices[int.from_bytes(digest, "little") % len(choices)]
+        return choices[int.from_bytes(digest, "little") % len(choices)].encode()
 
 
 _EXAMPLES: Mapping[str, tuple[str, ...]] = {
@@ -109,10 +92,17 @@ _EXAMPLES: Mapping[str, tuple[str, ...]] = {
 """Reserved by RFC 2606 (names), RFC 5737 and RFC 3849 (addresses), and for fiction in North America (numbers)."""
 
 
-def _with(texts: pa.LargeStringArray, changed: Mapping[int, str]) -> pa.LargeStringArray:
-    """The texts with some of them replaced, the others not decoded."""
-    if not changed:
-        return texts
-    mask = np.zeros(len(texts), bool)
-    mask[list(changed)] = True
-    return pc.replace_with_mask(texts, pa.array(mask), pa.array(changed.values(), pa.large_string()))
+def _with(texts: pa.LargeStringArray, found: Found, stand_ins: list[bytes]) -> pa.LargeStringArray:
+    """The texts with what is found replaced, in one pass over their buffer."""
+    _, where, data = texts.buffers()
+    offsets = np.frombuffer(where, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    pieces: list[bytes | memoryview] = []
+    buffer, at = memoryview(data), int(offsets[0])
+    for start, stop, stand_in in zip(found.starts.tolist(), found.stops.tolist(), stand_ins, strict=True):
+        pieces += (buffer[at:start], stand_in)
+        at = stop
+    pieces.append(buffer[at : int(offsets[-1])])
+    longer = np.array([*map(len, stand_ins)]) - (found.stops - found.starts)
+    moved = offsets - offsets[0] + np.cumsum(np.bincount(found.rows + 1, longer, len(offsets))).astype(np.int64)
+    buffers = [pc.is_valid(texts).buffers()[1], pa.py_buffer(moved), pa.py_buffer(b"".join(pieces))]
+    return pa.Array.from_buffers(texts.type, len(texts), buffers)
