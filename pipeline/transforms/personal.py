@@ -26,6 +26,7 @@ Kind = Literal["key", "email", "iban", "card", "cn_id", "ip", "ssn", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which they are looked for: what is part of one is not taken for another."""
 
+
 class Span(NamedTuple):
     """Characters `start` to `stop` are of this kind."""
 
@@ -41,7 +42,8 @@ Region = tuple[int, int]
 def find(text: str, kinds: Collection[Kind] = KINDS) -> list[Span]:
     """The personal data in a text, in order and without overlaps."""
     before, after = phone_numbers.REACH
-    return [Span(*found) for found in spans(text, dict.fromkeys(kinds, [(-before, len(text) + after)]))]
+    everywhere = ((-before, len(text) + after),)
+    return [Span(*found) for found in spans(text, dict.fromkeys(kinds, everywhere))]
 
 
 def spans(text: str, regions: Mapping[Kind, Sequence[Region]]) -> list[tuple[int, int, Kind]]:

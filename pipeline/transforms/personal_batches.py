@@ -74,8 +74,6 @@ def search(texts: pa.LargeStringArray, kinds: Collection[Kind]) -> Found:
 def _regions(near: np.ndarray, bits: np.ndarray, kinds: Collection[Kind]) -> dict[Kind, list[Region]]:
     """Where to look for each kind."""
     listed = tuple(kinds)
-    reach = [
-        (number, mark, *reached) for number, kind in enumerate(listed) for mark, reached in _REACH[kind].items()
-    ]
+    reach = [(number, mark, *reached) for number, kind in enumerate(listed) for mark, reached in _REACH[kind].items()]
     regions, counts = around(near, bits, np.array(reach, np.int64), len(listed))
     return {kind: regions[at, : counts[at]].tolist() for at, kind in enumerate(listed)}

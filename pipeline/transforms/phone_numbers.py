@@ -17,7 +17,9 @@ def _listed(words: str) -> frozenset[str]:
 
 _GAP = r"[ .()/-]{0,3}"
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"
-_INTERNATIONAL = re.compile(rf"[+0](?<![\w+.].)(?:(?<=\+) ?|(?<=0)0(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII)
+_INTERNATIONAL = re.compile(
+    rf"[+0](?<![\w+.].)(?:(?<=\+) ?|(?<=0)0(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII
+)
 _SHAPES = re.compile(
     r"[(\d](?<![\w.+/$-].)(?<!\d,.)(?:"
     r"(?:(?<=1)[ .-](?:\([2-9]\d\d\) ?[2-9]\d\d[ .-]|[2-9]\d\d(?P<a>[ .-])[2-9]\d\d(?P=a))"
@@ -34,7 +36,9 @@ _SHAPES = re.compile(
 )
 """North America; Chinese mobiles, landlines; France; Russia; Europe. All patterns begin with a set of characters, which
 `re` looks for faster than for what stands before them."""
-_ANY = re.compile(rf"[(\d](?<![\w.+-].)(?<!\d[,:].)(?:(?<=\d)|(?<=\()\d)(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII)
+_ANY = re.compile(
+    rf"[(\d](?<![\w.+-].)(?<!\d[,:].)(?:(?<=\d)|(?<=\()\d)(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII
+)
 
 _WORDS = _listed(
     "telephone phone tel mobile cell fax call dial whatsapp sms hotline "
@@ -55,7 +59,8 @@ _DATE = re.compile(
     r"|(?:1[0-9]|20)\d\d ?[-/ ] ?(?:1[0-9]|20)\d\d(?!\d))"
 )
 _ONLY_DATE = re.compile(
-    r"(?:1[5-9]|20)\d\d[./-](?:0[1-9]|1[0-2])[./-][0-3]\d(?: \d\d)?|[0-3]?\d[./-][0-3]?\d[./-](?:1[5-9]|20)\d\d", re.ASCII
+    r"(?:1[5-9]|20)\d\d[./-](?:0[1-9]|1[0-2])[./-][0-3]\d(?: \d\d)?|[0-3]?\d[./-][0-3]?\d[./-](?:1[5-9]|20)\d\d",
+    re.ASCII,
 )
 """A date, and behind it so few digits that no number begins within it or behind it."""
 _SAME = re.compile(r"(\d)\1{5}")
@@ -81,31 +86,31 @@ REACH = (5, 12)
 
 
 def places(text: str, regions: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where the numbers stand, each found once, in regions that reach `REACH` beyond digits and do not touch; the text
-    has no full-width digits."""
+    """Where the numbers stand, each found once; the text has no full-width digits.
+
+    The regions reach `REACH` beyond the digits that could be one, and do not touch.
+    """
     before, after = REACH
     for low, high in regions:
         first, last = max(low + before, 0), high - after
         foreign = text.find("+", max(low, 0), high) >= 0
         if not foreign and _ONLY_DATE.fullmatch(text, first, last):
             continue
-        found: list[tuple[int, int]] = []
+        base = max(low, 0)
+        taken, found = bytearray(high - base), []
         for pattern, end in _FORMS if foreign or text.find("00", first, last) >= 0 else _FORMS[1:]:
-            at = low
+            at = base
             while (match := pattern.search(text, at, high)) is not None:
                 start, at = match.span()
-                if pattern is not _INTERNATIONAL and _meets(found, start, at):
+                if pattern is not _INTERNATIONAL and taken.find(1, start - base, at - base) >= 0:
                     continue
                 stop = start + end(text, match)
-                if stop > start and not _meets(found, start, stop):
+                if stop > start and taken.find(1, start - base, stop - base) < 0:
+                    taken[start - base : stop - base] = b"\1" * (stop - start)
                     found.append((start, stop))
             if found and found[0][0] <= first and found[0][1] >= last:
                 break
         yield from found
-
-
-def _meets(found: list[tuple[int, int]], start: int, stop: int) -> bool:
-    return any(start < behind and ahead < stop for ahead, behind in found)
 
 
 def free(regions: Sequence[tuple[int, int]], taken: bytearray) -> list[tuple[int, int]]:

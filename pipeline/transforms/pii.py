@@ -55,7 +55,9 @@ class Pii(Local):
         if not found.kinds:
             return Verdict.of(reasons, {"text": texts})
         spoken = [lang or "und" for lang in langs.take(pa.array(found.rows)).to_pylist()]
-        counts = {f"{kind}/{lang}": count for (kind, lang), count in Counter(zip(found.kinds, spoken, strict=True)).items()}
+        counts = {
+            f"{kind}/{lang}": count for (kind, lang), count in Counter(zip(found.kinds, spoken, strict=True)).items()
+        }
         if self.max_found is not None:
             for row in np.flatnonzero(np.bincount(found.rows) > self.max_found).tolist():
                 kinds = Counter(found.kinds[at] for at in np.flatnonzero(found.rows == row))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.kernels import windows as kernel
+from pipeline.transforms import personal
 from pipeline.transforms.personal import find, luhn, mod97, resident_id
 from pipeline.transforms.pii import Pii
 
@@ -164,6 +167,53 @@ def test_the_compiled_scan_is_its_plain_self(texts: list[str], pieces: list[str]
     count = kernel.scan(codes, offsets, kernel._classes(), one)
     assert count == kernel._compiled()[0](codes, offsets, kernel._classes(), two)
     assert one.tolist() == two.tolist()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(*[st.integers(0, 60)] * 3), max_size=12), st.lists(st.tuples(*[st.integers(0, 9)] * 3)))
+def test_the_compiled_regions_are_their_plain_selves(
+    marks: list[tuple[int, ...]], lines: list[tuple[int, ...]]
+) -> None:
+    drawn = np.array(sorted(marks), np.int64).reshape(-1, 3)
+    near, bits = np.cumsum(drawn[:, :2], axis=1), drawn[:, 2]
+    reach = np.array([(mark % 2, mark, *around) for mark, *around in lines], np.int64).reshape(-1, 4)
+    regions, counts = kernel.around(near, bits, reach, 2)
+    plainly, counted = np.empty_like(regions), np.zeros_like(counts)
+    kernel.merge(near, bits, reach, plainly, counted)
+    assert counts.tolist() == counted.tolist()
+    for group, count in enumerate(counts):
+        covered = {
+            place
+            for (start, stop), bit in zip(near.tolist(), bits.tolist(), strict=True)
+            for number, mark, before, after in reach.tolist()
+            if number == group and bit & mark
+            for place in range(start - before, stop + after + 1)
+        }
+        found = regions[group, :count].tolist()
+        assert found == plainly[group, :count].tolist() == sorted(found)
+        assert {place for low, high in found for place in range(low, high + 1)} == covered
+        assert all(high < low for (_, high), (low, _) in pairwise(found))
+
+
+@settings(deadline=None)
+@given(st.text(), st.lists(PIECES))
+def test_odd_forms_are_seen_as_ascii(text: str, pieces: list[str]) -> None:
+    drawn = f"{text}{''.join(pieces)}\u2212\u3000ＡＺ，～"
+    narrow, plain = personal._as_ascii(drawn)
+    assert narrow == drawn.translate(personal._NARROW)
+    assert plain == narrow.translate(personal._PLAIN)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.one_of(st.none(), st.lists(PIECES, max_size=9).map("".join)), max_size=5), st.integers(0, 2))
+def test_a_batch_is_its_texts(texts: list[str | None], first: int) -> None:
+    """Windows of different texts do not see each other; texts that are null, and a slice of a batch, are themselves."""
+    batch = pa.record_batch({"text": pa.array(texts, pa.large_string()), "lang": pa.array(["en"] * len(texts))})
+    replaced = Pii(put="tokens").judge(batch.slice(first)).columns["text"]
+    replaced.validate(full=True)
+    assert replaced.to_pylist() == [
+        None if text is None else judged(text, put="tokens")[0][0] for text in texts[first:]
+    ]
 
 
 def test_trials_measure_every_kind_and_language() -> None:
