@@ -23,7 +23,9 @@ def output(*arguments: str) -> object:
 
 
 def test_synthetic_sketches_are_decided_as_planted() -> None:
-    [row] = output(str(BENCH / "dedup_scale.py"), "--documents", "20000", "--json")
+    found = output(str(BENCH / "dedup_scale.py"), "--documents", "20000", "--json")
+    [row] = found["figures"]
+    assert found["ratios"] == {"20,000 documents, a document": 1.0}
     assert row["as_planted"] and row["dropped"] == 1999 and row["peak_mib"] < row["limit_mib"]
 
 

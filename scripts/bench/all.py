@@ -47,7 +47,7 @@ BENCHES = (
     Bench("pipeline", "The whole pipeline: extracted text to packed tokens", arguments=("--rounds", "1")),
     Bench("rules", "Rules: gopher, repetition, c4 and fineweb together"),
     Bench("dedup", "Near-deduplication, text in, keep list out", arguments=("--documents", "20000", "--rounds", "1")),
-    Bench("dedup_scale", "Deciding on ten million sketches under one GiB"),
+    Bench("dedup_scale", "Deciding on ten million sketches under one GiB", "times the cost"),
     Bench("tokenize", "Tokenize and pack, shards to rows on disk", arguments=("--code", "240", "--rounds", "1")),
     Bench("pii", "Personal data"),
     Bench("contamination", "Benchmark questions planted into prose", "share found of"),
