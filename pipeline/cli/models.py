@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import AsJson, Device, checked, show
+from pipeline.cli.options import AsJson, Device, checked, folder, show
 
 if TYPE_CHECKING:
     from pipeline.backends.ngram import Model as Counted
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pipeline.train.model import Model
 
 Rowed = Annotated[
-    Path, typer.Argument(metavar="CORPUS", help="folder of a built corpus, or what `gristmill pack --layout bin` wrote")
+    Path,
+    typer.Argument(
+        metavar="CORPUS", parser=folder, help="folder of a built corpus, or what `gristmill pack --layout bin` wrote"
+    ),
 ]
 Trained = Annotated[Path, typer.Argument(metavar="MODEL", help="folder that `gristmill train --out` wrote")]
 Out = Annotated[Path, typer.Option("--out", help="folder of the run: model, curve, checkpoints")]
@@ -195,7 +198,7 @@ def beside(model: Path, baseline: Path | None, out: Path) -> Counted | None:
     return learnt(_rows(source, out / "baseline"), sheet.shape, sheet.settings)
 
 
-def loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, Encoder]:
+def loaded(trained: Path, device: Device, threads: int | None) -> tuple[Model, Encoder]:
     """A trained model on its device, and its tokenizer."""
     import torch
 
@@ -206,8 +209,8 @@ def loaded(folder: Path, device: Device, threads: int | None) -> tuple[Model, En
 
     if threads:
         torch.set_num_threads(threads)
-    model, _ = load_model(folder)
-    return model.to(device_of(Machine(device=device))), load(folder / TOKENIZER / FILE)
+    model, _ = load_model(trained)
+    return model.to(device_of(Machine(device=device))), load(trained / TOKENIZER / FILE)
 
 
 def _rows(corpus: Path, out: Path) -> Rows:
@@ -219,11 +222,11 @@ def _rows(corpus: Path, out: Path) -> Rows:
 
     if (corpus / LAYOUT_FILE).exists():
         return Rows(corpus)
-    folder = out / "rows"
-    if not (folder / LAYOUT_FILE).exists() or Rows(folder).sheet.corpus != read_manifest(corpus).digest:
-        shutil.rmtree(folder, ignore_errors=True)
-        export(corpus, "bin", folder)
-    return Rows(folder)
+    rows = out / "rows"
+    if not (rows / LAYOUT_FILE).exists() or Rows(rows).sheet.corpus != read_manifest(corpus).digest:
+        shutil.rmtree(rows, ignore_errors=True)
+        export(corpus, "bin", rows)
+    return Rows(rows)
 
 
 def held_out_texts(corpus: Path | None, named: list[str] | None) -> list[HeldOut]:
@@ -236,7 +239,7 @@ def held_out_texts(corpus: Path | None, named: list[str] | None) -> list[HeldOut
         found[own.name] = own
     for entry in named or ():
         name, _, file = entry.rpartition("=")
-        path = Path(file)
+        path = folder(file)
         text = of_corpus(path, name or path.name) if path.is_dir() else of_file(path, name or path.stem)
         if text is None:
             raise GristmillError(f"{path}: holds no documents out; set `holdout` of `pack` in its recipe")

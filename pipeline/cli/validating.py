@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Corpus, Device, EngineName, OnEngine, show
+from pipeline.cli.options import AsJson, Corpus, Device, EngineName, OnEngine, folder, show
 
 if TYPE_CHECKING:
     from pipeline.core.validation import RunSheet
@@ -25,7 +25,8 @@ def validate(
         typer.Option("--held-out", metavar="[NAME=]FILE", help="texts from outside: JSON lines, or a built corpus"),
     ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option(metavar="CORPUS", help="another build to compare with; may be repeated")
+        list[Path] | None,
+        typer.Option(metavar="CORPUS", parser=folder, help="another build to compare with; may be repeated"),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -91,10 +92,10 @@ def _arms(corpus: Path, against: list[Path], without: list[str]) -> list[Arm]:
     n_raw = n_kept + sum(ledger.rows for ledger in ledgers)
     random = Arm("random", "as many of all documents, drawn by hash", raw.shelves, n_kept / max(1, n_raw))
     arms = [curated, raw, random]
-    for folder in against:
-        other = read_manifest(folder)
-        files = shelves(folder, other)[0].files
-        name = f"against-{folder.resolve().name}"
+    for build in against:
+        other = read_manifest(build)
+        files = shelves(build, other)[0].files
+        name = f"against-{build.resolve().name}"
         arms.append(Arm(name, f"the build {other.key[:16]}", tuple(Shelf(path) for path in files)))
     known = {count.stage for sweep in manifest.sweeps for count in sweep.stages}
     for stage in without:
@@ -113,7 +114,7 @@ def _held_out(corpus: Path, named: list[str]) -> list[Outside]:
     found = [Outside(own, True)] if own else []
     for entry in named:
         name, _, file = entry.rpartition("=")
-        path = Path(file)
+        path = folder(file)
         texts = of_documents(path, name or path.resolve().name) if path.is_dir() else of_file(path, name or path.stem)
         found.append(Outside(texts, False))
     return found

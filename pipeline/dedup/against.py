@@ -24,6 +24,7 @@ from pydantic import Field
 from pipeline.core.asset import Asset, current
 from pipeline.core.errors import GristmillError, StoreError
 from pipeline.core.manifest import Index, Manifest, Older, read_manifest
+from pipeline.core.mirror import bring, located
 from pipeline.core.shards import read_batches, read_checked, shard_name
 from pipeline.core.stage import Exchange, Global, Sketches, write_facts
 from pipeline.dedup.clusters import ranked, write_drop_lists
@@ -37,8 +38,9 @@ class Incremental(Global):
 
     against: str | None = Field(
         None,
-        description="folder of a finished build: its documents are compared with, too, and come before all new ones; "
-        "what has its twin there is cut, or dropped as `built_before`; what sketches depend on must be the same there",
+        description="folder of a finished build, here or at s3://: its documents are compared with, too, and come "
+        "before all new ones; what has its twin there is cut, or dropped as `built_before`; what sketches depend on "
+        "must be the same there",
     )
 
     def fields(self) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class Incremental(Global):
         if self.against is None:
             return ()
         _chain(self, self.against)
-        return (Asset(current().resolve(self.against) / "manifest.json", _manifest(self.against).key),)
+        return (Asset(build_folder(self.against) / "manifest.json", _manifest(self.against).key),)
 
     def older(self) -> tuple[Older, ...]:
         """The older build, by what identifies it."""
@@ -174,7 +176,12 @@ def _rows(sketch: Path) -> int:
 
 
 def _manifest(folder: str) -> Manifest:
-    return read_manifest(current().resolve(folder))
+    return read_manifest(build_folder(folder))
+
+
+def build_folder(name: str) -> Path:
+    """Where a finished build lies: below a root of the place, or at an address in a store."""
+    return located(name) if "://" in name else current().resolve(name)
 
 
 def _index(stage: Incremental, manifest: Manifest, folder: str) -> Index:
@@ -199,12 +206,14 @@ def _index(stage: Incremental, manifest: Manifest, folder: str) -> Index:
 
 def _files(index: Index, folder: str) -> tuple[Path, ...]:
     """The sketches, all of them there."""
-    base = current().resolve(folder).parent / index.path
+    base = build_folder(folder).parent / index.path
     files = tuple(base / f"{shard_name(number)}.arrow" for number in range(index.shards))
-    missing = [file for file in files if not (file.exists() and file.with_suffix(".json").exists())]
+    there = {path.name for path in base.glob("*")}
+    missing = [file for file in files if not {file.name, file.with_suffix(".json").name} <= there]
     if missing:
         raise GristmillError(
             f"{missing[0]}: the sketches of this build are gone ({len(missing)} of {len(files)} files); "
             f"remove {base.parent} and build {folder} again, which only makes them anew"
         )
+    bring(file.with_suffix(".json") for file in files)
     return files

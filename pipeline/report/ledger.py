@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.core.errors import StoreError
 from pipeline.core.manifest import REMOVED, REMOVED_LEDGER, Manifest, Record, read_manifest
-from pipeline.core.mirror import bring
+from pipeline.core.mirror import bring, located
 from pipeline.core.schema import DOCUMENT, VERDICT
 from pipeline.report.safe import one_line, plain
 
@@ -143,7 +143,8 @@ def older_shelves(corpus: Path, manifest: Manifest, base: Path) -> tuple[list[Sh
         if older.key in seen:
             continue
         seen.add(older.key)
-        for folder in (base / older.folder, beside.resolve().parent / PurePosixPath(older.folder).name):
+        named = located(older.folder) if "://" in older.folder else base / older.folder
+        for folder in (named, beside.resolve().parent / PurePosixPath(older.folder).name):
             if (folder / "manifest.json").exists() and (there := read_manifest(folder)).key == older.key:
                 own = shelves(folder, there)
                 found += [replace(shelf, name=f"{shelf.name} of {older.name}", build=older.name) for shelf in own]

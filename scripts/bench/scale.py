@@ -96,9 +96,9 @@ def measured(n_documents: int, workers: int) -> dict[str, Any]:
     shuffled = Counter[str]()
     run = exchange.FileExchange._run
 
-    def counted(self: exchange.FileExchange, fn: Any, jobs: list[Any]) -> Iterator[Any]:
+    def counted(self: exchange.FileExchange, fn: Any, jobs: list[Any], what: str) -> Iterator[Any]:
         shuffled["jobs"] += len(jobs)
-        for result in run(self, fn, jobs):
+        for result in run(self, fn, jobs, what):
             shuffled["bytes"] += result or 0
             yield result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pickle
@@ -14,15 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.core import bucket
-from pipeline.core.errors import BuildFailed, StoreError
+from pipeline.core.errors import BuildFailed, RecipeError, StoreError
 from pipeline.core.folders import remove_tree
 from pipeline.core.manifest import read_manifest
 from pipeline.core.mirror import Remote, located, make_room
 from pipeline.core.shards import read_table, whole, write_text
+from pipeline.report.rehearse.server import serve
 from pipeline.run import engine
 from pipeline.run.store import Store
 from tests import buckets, projects
@@ -326,3 +329,63 @@ def test_a_mirror_lets_go_of_what_was_opened_longest_ago(tmp_path: Path, monkeyp
     make_room()
     assert sorted(path.name for path in folder.iterdir()) == ["0", "1", "unsent"]
     buckets.afresh()
+
+
+@slow
+def test_an_older_build_in_a_bucket_is_compared_with(
+    shelf: buckets.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {**SHORT, "recipe": "old", "sources": SOURCES[:1], "stages": ["exact", "minhash", LENGTH]}
+    project = projects.make_project(tmp_path, n_files=4, per_file=30, recipe=old)
+    projects.build(project, located(ROOT))
+    projects.build(project, tmp_path / "local")
+    found = {}
+    for against in (f"{ROOT}/old", "local/old"):
+        another_machine(monkeypatch, tmp_path / f"cache-{len(found)}")
+        stages = [{"exact": {"against": against}}, {"minhash": {"against": against}}, LENGTH]
+        new = {**SHORT, "recipe": "new", "sources": SOURCES[1:], "stages": stages}
+        built = projects.build(projects.write_recipe(tmp_path, new), located(f"{ROOT}-{len(found)}"))
+        found[against] = built
+    far, near = found.values()
+    assert far.manifest.key == near.manifest.key and far.manifest.root == near.manifest.root
+    dropped = [stage.dropped for sweep in far.manifest.sweeps for stage in sweep.stages]
+    assert dropped == [stage.dropped for sweep in near.manifest.sweeps for stage in sweep.stages]
+    assert sum(reasons.get("built_before", 0) for reasons in dropped) > 0
+    corpus = f"{ROOT}-0/new"
+    sample = json.loads(run("peek", corpus, "--reason", "built_before", "--json"))["sample"]
+    told = json.loads(run("explain", corpus, sample[0]["document"]["id"], "--json"))
+    assert told["fates"][0]["twin_fate"]["build"] == "old@1.0"
+    gone = {"exact": {"against": f"{ROOT}/old"}}
+    shelf.clear()
+    buckets.afresh()
+    with pytest.raises(RecipeError, match=rf"stages.exact: {ROOT}/old/manifest.json: no manifest here"):
+        projects.build(projects.write_recipe(tmp_path, new | {"stages": [gone]}), tmp_path / "else")
+
+
+@slow
+@pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")
+def test_a_corpus_in_a_bucket_is_published_reported_and_learnt_from(
+    shelf: buckets.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {**SHORT, **{part: WHOLE[part] for part in ("tokenizer", "pack", "card")}}
+    built = projects.build(projects.make_project(tmp_path, n_files=2, per_file=20, recipe=recipe), located(ROOT))
+    another_machine(monkeypatch, tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    corpus = f"{ROOT}/small"
+    with serve(tmp_path / "hub") as hub:
+        for name, value in (hub.environment | {"HF_HOME": str(tmp_path / "home")}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        said = run("publish", corpus, "miller/small", "--json")
+        assert json.loads(said)["tag"] == "v1.0" and json.loads(said)["sent"] > 0
+        released = shelf.content("some/where/small.release/manifest.json")
+        found = hub.answers.shelf.get("miller/small")
+        assert found
+        sent = {file.path: file.sha256 for file in found.commits[found.branches["main"]].files}
+        assert hub.answers.shelf.content(sent["manifest.json"]).read_bytes() == released
+    run("report", corpus)
+    assert b"<html" in shelf.content("some/where/small/report.html")[:500]
+    if importlib.util.find_spec("torch"):
+        learnt = json.loads(run("train", corpus, "--out", tmp_path / "model", "--steps", 2, "--batch", 2, "--json"))
+        assert learnt["loss"] > 0
+    assert built.manifest.digest == read_manifest(located(corpus)).digest
