@@ -8,7 +8,11 @@ digits are a number only near a word such as `Tel.` or 电话; dates and years n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
 
 
 def _listed(words: str) -> frozenset[str]:
@@ -17,28 +21,23 @@ def _listed(words: str) -> frozenset[str]:
 
 _GAP = r"[ .()/-]{0,3}"
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"
-_INTERNATIONAL = re.compile(
-    rf"[+0](?<![\w+.].)(?:(?<=\+) ?|(?<=0)0(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII
-)
+_PLUS = re.compile(rf"(?<![\w+.])(?:\+ ?|00(?=[1-9]))[1-9](?:{_GAP}\d){{6,15}}{_EXTENSION}(?!\d)", re.ASCII)
 _SHAPES = re.compile(
-    r"[(\d](?<![\w.+/$-].)(?<!\d,.)(?:"
-    r"(?:(?<=1)[ .-](?:\([2-9]\d\d\) ?[2-9]\d\d[ .-]|[2-9]\d\d(?P<a>[ .-])[2-9]\d\d(?P=a))"
-    r"|(?<=\()[2-9]\d\d\) ?[2-9]\d\d[ .-]|(?<=[2-9])\d\d(?P<b>[ .-])[2-9]\d\d(?P=b))\d{4}"
+    r"(?<![\w.+/$-])(?<!\d,)(?:"
+    r"(?:1[ .-])?(?:\([2-9]\d\d\) ?[2-9]\d\d[ .-]|[2-9]\d\d(?P<a>[ .-])[2-9]\d\d(?P=a))\d{4}"
     + _EXTENSION
-    + r"|(?:(?<=8)6[ -]?1|(?<=1))[3-9]\d(?:\d{8}|(?P<c>[ -])\d{4}(?P=c)\d{4})"
-    r"|(?:(?<=\()0(?:10|2\d|[3-9]\d\d)\) ?|(?<=0)(?:10|2\d|[3-9]\d\d)[ -])[2-8]\d{6,7}(?:-\d{1,5})?"
-    r"|(?<=0)[1-9](?P<d>[ .-])\d\d(?:(?P=d)\d\d){3}(?![ ,]\d)"
-    r"|(?<=8)[ -]?(?:\(\d{3}\) ?|\d{3}[ -])\d{3}[ -]\d\d[ -]\d\d"
-    r"|(?P<european>(?:(?<=\()0\d{1,4}\)[ -]?|(?<=0)[1-9]\d{1,4}[ /-])(?:\d{5,8}|\d{2,4}(?:(?P<e>[ -])\d{2,4}){1,3})"
-    r"(?![ ,/:]\d))"
+    + r"|(?:86[ -]?)?1[3-9]\d(?:\d{8}|(?P<b>[ -])\d{4}(?P=b)\d{4})"
+    r"|(?:\(0(?:10|2\d|[3-9]\d\d)\) ?|0(?:10|2\d|[3-9]\d\d)[ -])[2-8]\d{6,7}(?:-\d{1,5})?"
+    r"|0[1-9](?P<c>[ .-])\d\d(?:(?P=c)\d\d){3}(?![ ,]\d)"
+    r"|8[ -]?(?:\(\d{3}\) ?|\d{3}[ -])\d{3}[ -]\d\d[ -]\d\d"
+    r"|(?P<european>(?:\(0\d{1,4}\)[ -]?|0[1-9]\d{1,4}[ /-])(?:\d{5,8}|\d{2,4}(?:(?P<d>[ -])\d{2,4}){1,3}))(?![ ,/:]\d)"
     r")(?!\w|[.-]\d)",
     re.ASCII,
 )
-"""North America; Chinese mobiles, landlines; France; Russia; Europe. All patterns begin with a set of characters, which
-`re` looks for faster than for what stands before them."""
-_ANY = re.compile(
-    rf"[(\d](?<![\w.+-].)(?<!\d[,:].)(?:(?<=\d)|(?<=\()\d)(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII
-)
+"""North America; Chinese mobiles, landlines; France; Russia; Europe."""
+_ANY = re.compile(rf"(?<![\w.+-])(?<!\d[,:])\(?\d(?:{_GAP}\d){{6,14}}{_EXTENSION}(?!\w|[.,:]\d)", re.ASCII)
+_PATTERNS = (_PLUS, _SHAPES, _ANY)
+_INTERNATIONAL, _SHAPED, _NAMED = range(3)
 
 _WORDS = _listed(
     "telephone phone tel mobile cell fax call dial whatsapp sms hotline "
@@ -58,11 +57,6 @@ _DATE = re.compile(
     r"|[0-3]?\d[ ./-]{1,2}[0-3]?\d[ ./-]{1,2}(?:1[5-9]|20)\d\d(?!\d)"
     r"|(?:1[0-9]|20)\d\d ?[-/ ] ?(?:1[0-9]|20)\d\d(?!\d))"
 )
-_ONLY_DATE = re.compile(
-    r"(?:1[5-9]|20)\d\d[./-](?:0[1-9]|1[0-2])[./-][0-3]\d(?: \d\d)?|[0-3]?\d[./-][0-3]?\d[./-](?:1[5-9]|20)\d\d",
-    re.ASCII,
-)
-"""A date, and behind it so few digits that no number begins within it or behind it."""
 _SAME = re.compile(r"(\d)\1{5}")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
 _DECIMAL = re.compile(r"\d+\.\d+")
@@ -84,33 +78,64 @@ _THREE_DIGITS = re.compile(r"2[1-689]\d|3[578]\d|42[013]|50\d|59\d|6[789]\d|8[05
 REACH = (5, 12)
 """How many characters before its first digit and behind its last a number may have or ask for; words aside."""
 
+Regions = Sequence[tuple[int, int]]
+"""Where to look: in order, `REACH` beyond the digits that could be a number, and apart."""
 
-def places(text: str, regions: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where the numbers stand, each found once; the text has no full-width digits.
 
-    The regions reach `REACH` beyond the digits that could be one, and do not touch.
-    """
-    before, after = REACH
-    for low, high in regions:
-        first, last = max(low + before, 0), high - after
-        foreign = text.find("+", max(low, 0), high) >= 0
-        if not foreign and _ONLY_DATE.fullmatch(text, first, last):
+class Match(NamedTuple):
+    """What may be a number: the form (which pattern, in order) and characters of a text in one of the regions."""
+
+    region: int
+    form: int
+    start: int
+    stop: int
+    european: bool
+
+
+def places(text: str, regions: Regions) -> Iterator[tuple[int, int]]:
+    """Where the numbers stand, each found once; the text has no full-width digits."""
+    taken = bytearray(len(text))
+    for _, form, start, stop, european in _matches(text, regions):
+        if form != _INTERNATIONAL and taken.find(1, start, stop) >= 0:
             continue
-        base = max(low, 0)
-        taken, found = bytearray(high - base), []
-        for pattern, end in _FORMS if foreign or text.find("00", first, last) >= 0 else _FORMS[1:]:
-            at = base
-            while (match := pattern.search(text, at, high)) is not None:
-                start, at = match.span()
-                if pattern is not _INTERNATIONAL and taken.find(1, start - base, at - base) >= 0:
-                    continue
-                stop = start + end(text, match)
-                if stop > start and taken.find(1, start - base, stop - base) < 0:
-                    taken[start - base : stop - base] = b"\1" * (stop - start)
-                    found.append((start, stop))
-            if found and found[0][0] <= first and found[0][1] >= last:
-                break
-        yield from found
+        shown = text[start:stop]
+        stop = start + (
+            _by_plus(text, start, shown)
+            if form == _INTERNATIONAL
+            else _by_shape(shown, european)
+            if form == _SHAPED
+            else _by_word(text, start, shown)
+        )
+        if stop > start and taken.find(1, start, stop) < 0:
+            taken[start:stop] = b"\1" * (stop - start)
+            yield start, stop
+
+
+def _matches(text: str, regions: Regions) -> Iterable[Sequence[int]]:
+    if find_spec("numba") is None:
+        return matches(text, regions)
+    from pipeline.kernels.numbers_compiled import telephones
+
+    codes, places = as_bytes(text), np.array(regions, np.int64).reshape(-1, 2)
+    found = np.empty((4 * len(places), len(Match._fields)), np.int64)
+    count = telephones(codes, places, found)
+    if count > len(found):
+        found = np.empty((count, len(Match._fields)), np.int64)
+        telephones(codes, places, found)
+    return found[:count].tolist()
+
+
+def as_bytes(text: str) -> np.ndarray:
+    """A byte for each character, for the compiled kernels: beyond Latin-1 one that no pattern names."""
+    return np.frombuffer(text.encode("latin-1", "replace"), np.uint8)
+
+
+def matches(text: str, regions: Regions) -> Iterator[Match]:
+    """What the patterns find in each region, one after the other: what the compiled kernel finds as well."""
+    for number, (low, high) in enumerate(regions):
+        for form, pattern in enumerate(_PATTERNS):
+            for match in pattern.finditer(text, low, high):
+                yield Match(number, form, *match.span(), form == _SHAPED and match["european"] is not None)
 
 
 def free(regions: Sequence[tuple[int, int]], taken: bytearray) -> list[tuple[int, int]]:
@@ -119,37 +144,29 @@ def free(regions: Sequence[tuple[int, int]], taken: bytearray) -> list[tuple[int
     return [(low, high) for low, high in regions if taken.find(0, low + before, high - after) >= 0]
 
 
-def _by_plus(text: str, match: re.Match[str]) -> int:
-    stop = _international(match)
-    named = match[0][0] == "+" or not match[0].isdigit() or _is_named(text, match)
-    return stop if stop and named and not _FICTIONAL.search(_digits(match[0][:stop])) else 0
+def _by_plus(text: str, start: int, shown: str) -> int:
+    length = _international(shown)
+    named = shown[0] == "+" or not shown.isdigit() or _is_named(text, start, shown)
+    return length if length and named and not _FICTIONAL.search(_digits(shown[:length])) else 0
 
 
-def _by_shape(text: str, match: re.Match[str]) -> int:
-    digits = _digits(match[0].partition("x")[0])
-    enough = match["european"] is None or 9 <= len(digits) <= 12
-    number = enough and not (_SAME.search(digits) or _DATE.match(match[0]) or _FICTIONAL.search(digits))
-    return len(match[0]) if number else 0
+def _by_shape(shown: str, european: bool) -> int:
+    digits = _digits(shown.partition("x")[0])
+    enough = not european or 9 <= len(digits) <= 12
+    number = enough and not (_SAME.search(digits) or _DATE.match(shown) or _FICTIONAL.search(digits))
+    return len(shown) if number else 0
 
 
-def _by_word(text: str, match: re.Match[str]) -> int:
-    if _DATE.match(match[0]) or _DECIMAL.fullmatch(match[0]) or not _is_named(text, match):
+def _by_word(text: str, start: int, shown: str) -> int:
+    if _DATE.match(shown) or _DECIMAL.fullmatch(shown) or not _is_named(text, start, shown):
         return 0
-    digits = _digits(match[0])
-    return 0 if _SAME.search(digits) or _FICTIONAL.search(digits) else len(match[0])
+    digits = _digits(shown)
+    return 0 if _SAME.search(digits) or _FICTIONAL.search(digits) else len(shown)
 
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], int]], ...] = (
-    (_INTERNATIONAL, _by_plus),
-    (_SHAPES, _by_shape),
-    (_ANY, _by_word),
-)
-"""What may be a number, and how much of a match is one; what is part of one is not taken for another."""
-
-
-def _international(match: re.Match[str]) -> int:
-    """Where in the match the number ends, as the national length of its country has it; 0 where it is none."""
-    shown = match[0].partition("x")[0].replace("(0)", "   ")
+def _international(text: str) -> int:
+    """How long the number is, as the national length of its country has it; 0 where it is none."""
+    shown = text.partition("x")[0].replace("(0)", "   ")
     skipped = 2 if shown.startswith("00") else 0
     digits = _digits(shown)[skipped:]
     code = next((digits[:n] for n in (1, 2, 3) if _is_code(digits[:n])), None)
@@ -160,10 +177,10 @@ def _international(match: re.Match[str]) -> int:
     if count < fewest:
         return 0
     if count <= most:
-        return len(match[0])
+        return len(text)
     where = [place for place, character in enumerate(shown) if character.isdigit()]
     last = where[skipped + len(code) + most - 1]
-    return last + 1 if not match[0][last + 1].isdigit() else 0
+    return last + 1 if not text[last + 1].isdigit() else 0
 
 
 def _is_code(code: str) -> bool:
@@ -176,14 +193,14 @@ def _is_code(code: str) -> bool:
             return _THREE_DIGITS.fullmatch(code) is not None
 
 
-def _is_named(text: str, match: re.Match[str]) -> bool:
+def _is_named(text: str, start: int, shown: str) -> bool:
     """Whether a word for telephones stands before, or one of a few right behind."""
-    before = text[max(0, match.start() - _BEFORE) : match.start()]
+    before = text[max(0, start - _BEFORE) : start]
     words = _WORD.findall(before.lower())
     return (
         not _WORDS.isdisjoint(words)
-        or (not _WEAK_WORDS.isdisjoint(words) and not _THOUSANDS.fullmatch(match[0]))
-        or _WORDS_BEHIND.match(text, match.end()) is not None
+        or (not _WEAK_WORDS.isdisjoint(words) and not _THOUSANDS.fullmatch(shown))
+        or _WORDS_BEHIND.match(text, start + len(shown)) is not None
         or (not before.isascii() and _UNSPACED_WORDS.search(before) is not None)
     )
 

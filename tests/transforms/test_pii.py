@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.kernels import windows as kernel
-from pipeline.transforms import personal
+from pipeline.transforms import personal, phone_numbers
 from pipeline.transforms.personal import find, luhn, mod97, resident_id
 from pipeline.transforms.pii import Pii
 
@@ -193,6 +193,46 @@ def test_the_compiled_regions_are_their_plain_selves(
         assert found == plainly[group, :count].tolist() == sorted(found)
         assert {place for low, high in found for place in range(low, high + 1)} == covered
         assert all(high < low for (_, high), (low, _) in pairwise(found))
+
+
+_NUMERALS = (
+    "0 00 1 2 3 8 86 12 13 010 020 021 030 212 495 0201 664 7665 12345678 138 + ( ) / - . , : $ ext x ext. é 的 a\n"
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.one_of(
+        st.lists(st.sampled_from([*_NUMERALS.split(" "), " ", "  "]), max_size=24).map("".join),
+        st.from_regex(phone_numbers._SHAPES, fullmatch=False),
+        st.from_regex(phone_numbers._PLUS, fullmatch=False),
+        st.from_regex(phone_numbers._ANY, fullmatch=False),
+        st.text(),
+    ),
+    st.lists(st.integers(-4, 60), max_size=4),
+)
+def test_the_compiled_patterns_for_numbers_are_the_patterns(text: str, places: list[int]) -> None:
+    regions = [*pairwise(sorted({-5, len(text) + 12, *places}))]
+    found = [tuple(match) for match in phone_numbers._matches(text, regions)]
+    assert found == [tuple(match) for match in phone_numbers.matches(text, regions)]
+
+
+_CARDS = "4111 1111 4012 888888881881 371449635398431 3714 496353 98431 4111111111111111 6 12 123 - . a é 的 62288888"
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.one_of(
+        st.lists(st.sampled_from([*_CARDS.split(" "), " ", "-", "4111 1111 1111 1111"]), max_size=24).map("".join),
+        st.lists(st.from_regex(personal._CARD, fullmatch=True), max_size=4).map(" ".join),
+        st.text(),
+    ),
+    st.lists(st.integers(-4, 60), max_size=4),
+)
+def test_the_compiled_pattern_for_cards_is_the_pattern(text: str, places: list[int]) -> None:
+    regions = [*pairwise(sorted({-5, len(text) + 12, *places}))]
+    found = [tuple(one) for one in personal._card_numbers(text, regions)]
+    assert found == [*personal.card_numbers(text, regions)]
 
 
 @settings(deadline=None)
