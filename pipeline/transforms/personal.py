@@ -331,10 +331,11 @@ _KEYS = re.compile(
     rf"(?![{_T}])"
 )
 _ASSIGNED = re.compile(
-    r"(?:api[_-]?key|secret[_-]?key|client[_-]?secret|access[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|密钥)"
-    rf"[\"']?\s{{0,3}}(?:[:=：]|=>)\s{{0,3}}[\"']?((?=[{_T}]*[0-9])(?=[{_T}]*[A-Za-z])[{_T}]{{16,250}})(?![{_T}])",
-    re.IGNORECASE,
+    r"[ACPSacpsſ密](?i:(?:(?<=a)pi[_-]?key|(?<=s)ecret[_-]?key|(?<=c)lient[_-]?secret|(?<=a)ccess[_-]?key"
+    r"|(?<=a)ccess[_-]?token|(?<=a)uth[_-]?token|(?<=p)assword|(?<=p)asswd|(?<=密)钥)"
+    rf"[\"']?\s{{0,3}}(?:[:=：]|=>)\s{{0,3}}[\"']?((?=[{_T}]*[0-9])(?=[{_T}]*[A-Za-z])[{_T}]{{16,250}})(?![{_T}]))",
 )
+"""It begins with a set of characters, which `re` looks for fastest."""
 _BEGINS = "-----BEGIN "
 _BLOCK = re.compile(
     rf"(?<![{_T}]){_BEGINS}(?:[A-Z]+ ){{0,3}}PRIVATE KEY-----[A-Za-z0-9+/=\s:,-]{{40,15000}}?"
