@@ -132,12 +132,17 @@ def measured(n_documents: int, workers: int) -> dict[str, Any]:
 
 
 def on_paper(
-    one: dict[str, Any], row: dict[str, Any], documents: int = 10**10, workers: int = 1000, shard: int = 256 << 20
+    before: dict[str, Any],
+    one: dict[str, Any],
+    row: dict[str, Any],
+    documents: int = 10**10,
+    workers: int = 1000,
+    shard: int = 256 << 20,
 ) -> dict[str, Any]:
     """The largest build, taken to a cluster: its work is that of `one` worker, its serial part that of `row`, two.
 
     `shard` are the bytes that become one job there. What the parent did for each job here it does for each job there;
-    what it did for each document (deciding) grows with the documents.
+    what deciding took more than in the build `before`, of fewer documents, it takes for as many more.
     """
     times = documents / row["documents"]
     n_bytes = row["bytes"] * times
@@ -145,7 +150,7 @@ def on_paper(
     sweeps = row["sweep_jobs"] / -(-row["bytes"] // SHARD)
     phases = row["parent_by_phase"]
     handing = sum(seconds for phase, seconds in phases.items() if phase.startswith("sweeps")) / row["sweep_jobs"]
-    deciding = sum(seconds for phase, seconds in phases.items() if phase.startswith("deciding"))
+    deciding = (_deciding(row) - _deciding(before)) / (row["documents"] - before["documents"])
     work = one["parent_cpu_seconds"] * times
     partitions = -(-row["shuffled_bytes"] * times // exchange.PARTITION_BYTES)
     jobs = shards * round(sweeps)
@@ -164,8 +169,12 @@ def on_paper(
         "parent_ms_a_job": round(handing * 1e3, 2),
         "jobs_a_second": round(jobs / (work / workers), 1),
         "scheduler_load": round(handing * jobs / (work / workers), 3),
-        "hours_of_deciding_in_the_parent": round(deciding * times / 3600, 2),
+        "hours_of_deciding_in_the_parent": round(deciding * documents / 3600, 2),
     }
+
+
+def _deciding(row: dict[str, Any]) -> float:
+    return sum(seconds for phase, seconds in row["parent_by_phase"].items() if phase.startswith("deciding"))
 
 
 def main() -> None:
@@ -183,7 +192,8 @@ def main() -> None:
         serial = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in row["parent_by_phase"].items())
         told = f"{row['documents']:>9,} documents, {row['workers']} workers: {row['parent_us_a_document']:,.0f} µs"
         print(f"{told} each in the parent, {row['wall_seconds']:.1f} s; in the parent: {serial}", flush=True)
-    paper = on_paper(rows[-2], rows[-1])
+    nothing = {"documents": 0, "parent_by_phase": {}}
+    paper = on_paper(rows[-3] if len(rows) > 2 else nothing, rows[-2], rows[-1])
     for name, value in paper.items():
         print(f"on paper, {name.replace('_', ' ')}: {value:,}")
     if asked.json:
