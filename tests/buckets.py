@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import fsspec
 import pytest
 
 from pipeline.core import bucket, mirror
@@ -159,9 +160,11 @@ def empty(service: Service, cache: Path) -> Iterator[Service]:
 
 
 def afresh() -> None:
-    """Forget what this process knows of buckets, and where its mirror is."""
+    """Forget what this process knows of buckets, by which server it asks for them, and where its mirror is."""
     mirror.mirrors.cache_clear()
     bucket.forget()
+    bucket._opened.cache_clear()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def _kind(method: str, path: str) -> str:
