@@ -134,13 +134,19 @@ class Processes:
             self._hired |= self._workers()
             return submitted
         except (BrokenProcessPool, EOFError, ConnectionError) as error:  # or what workers are forked from has died
-            self._close()
+            self._end()
             if tries == ATTEMPTS:
                 raise WorkerDied(f"no worker can be started ({type(error).__name__}: {error})") from None
             return self._submit(fn, job, tries + 1)
 
     def _workers(self) -> set[multiprocessing.process.BaseProcess]:
         return set(multiprocessing.active_children()) - self._others if self._pool else set()
+
+    def _end(self) -> None:
+        """A broken pool waits for its workers for ever if it was hiring one while it ended the others (Python 3.11)."""
+        for worker in self._workers():
+            worker.terminate()
+        self._close()
 
     def _close(self) -> None:
         if self._pool:
@@ -151,7 +157,7 @@ class Processes:
     def _buried(self) -> str:
         """How the worker ended that broke the pool; the pool ends the others, with SIGTERM."""
         hired = set(self._hired)
-        self._close()
+        self._end()
         endings = [worker.exitcode for worker in hired if worker.exitcode]
         return ending(next((code for code in endings if code != -signal.SIGTERM), -signal.SIGTERM))
 

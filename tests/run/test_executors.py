@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -75,6 +77,33 @@ def test_a_job_that_always_kills_is_quarantined_and_the_rest_is_done() -> None:
         results = dict(pool.map(die, range(8)))
     assert isinstance(results[3], Failed) and f"{ATTEMPTS} times" in str(results[3].error)
     assert {job: r for job, r in results.items() if job != 3} == {job: job for job in range(8) if job != 3}
+
+
+def sleep_once_or_die_once(job: Path) -> str:
+    if not job.exists():
+        job.touch()
+        if job.name == "sleeps":
+            time.sleep(600)
+        while not job.with_name("sleeps").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job.name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_worker_that_the_broken_pool_forgets_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = multiprocessing.process.BaseProcess.terminate
+    here = threading.current_thread()
+
+    def forgotten_by_the_pool(worker: multiprocessing.process.BaseProcess) -> None:
+        if threading.current_thread() is here:
+            ended(worker)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "terminate", forgotten_by_the_pool)
+    with Processes(2) as pool:
+        results = pool.map(sleep_once_or_die_once, [tmp_path / "sleeps", tmp_path / "dies"])
+        assert dict(results) == {tmp_path / "sleeps": "sleeps", tmp_path / "dies": "dies"}
 
 
 CHILD = """
