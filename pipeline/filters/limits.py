@@ -96,21 +96,19 @@ class Limits(Local):
         """The first bound that a text is beyond, with the measure and the limit."""
         langs = batch.column("lang").to_pylist()
         measures = self.measures(self.counted(batch.column("text").cast(pa.large_string()), langs))
-        different = list(dict.fromkeys(langs))
-        lang = np.array([different.index(one) for one in langs], np.int64)
-        limits = [self.limits(one) for one in different]
-        met = np.full(len(langs), -1)
-        value, limit = np.full(len(langs), np.nan), np.full(len(langs), np.nan)
-        for place, bound in enumerate(self.bounds):
-            by_lang = [one[bound.field] for one in limits]
-            allowed = np.array([np.nan if one is None else one for one in by_lang], np.float64)[lang]
-            found = measures[bound.measure]
-            beyond = (found < allowed if bound.least else found > allowed) & (met < 0)
-            if beyond.any():
-                met[beyond], value[beyond], limit[beyond] = place, found[beyond], allowed[beyond]
-        kept = met < 0
-        reason = pa.array([bound.reason for bound in self.bounds]).take(pa.array(met, mask=kept))
-        return Verdict(reason=reason, value=pa.array(value, mask=kept), limit=pa.array(limit, mask=kept))
+        different = {lang: place for place, lang in enumerate(dict.fromkeys(langs))}
+        limits = [self.limits(lang) for lang in different]
+        allowed = np.array([[one[bound.field] for one in limits] for bound in self.bounds], np.float64)
+        allowed = allowed[:, [different[lang] for lang in langs]]
+        found = np.array([measures[bound.measure] for bound in self.bounds])
+        least = np.array([[bound.least] for bound in self.bounds])
+        beyond = np.where(least, found < allowed, found > allowed)
+        kept, first, rows = ~beyond.any(axis=0), beyond.argmax(axis=0), np.arange(len(langs))
+        return Verdict(
+            reason=pa.array(np.array([bound.reason for bound in self.bounds], object)[first], pa.string(), mask=kept),
+            value=pa.array(found[first, rows], mask=kept),
+            limit=pa.array(allowed[first, rows], mask=kept),
+        )
 
     def measuring(self) -> dict[str, Any]:
         """All but the limits: another limit changes no measure."""
