@@ -31,8 +31,9 @@ Texts: TypeAlias = pa.LargeStringArray
 Tokens = Sequence[Sequence[tuple[int, int]]]
 """For each text the places of its tokens, in characters."""
 
-CHUNK = 1 << 17
-"""Bytes of text worked on at once: what is kept of them stays in the cache of one core."""
+CHUNK = 1 << 20
+"""Bytes of text worked on at once: each kernel's tables are brought to the cache once for them, which counts for more
+than that the characters stay there."""
 
 
 def statistics(texts: Texts, langs: Sequence[str | None], tokens: Tokens | None = None) -> Columns:

@@ -4,7 +4,7 @@ Lines, paragraphs and words are numbered in a table by their characters, words o
 is counted exactly, without hashing runs of words: a run is named by the place where it first occurs. One of n words
 begins as one of n - 1 does, whose name is known, and mostly goes on as at that first place; only where it does not it
 is looked up, by that name and its last word (Karp, Miller and Rosenberg). What is not found is new, and so is every
-longer run from there on: so each place enters at most one.
+longer run from there on: so each place enters at most one, and each length looks only at what the one before has left.
 
 Places have no sign where time goes: numba counts negative ones from the end, which is a comparison more for each.
 """
@@ -34,7 +34,6 @@ _HALVES = np.array([(1 << 32 * min(max(n - at, 0), 2)) - 1 for n in range(9) for
 """For n characters, which of each of four pairs are among them."""
 FEW = 1 << 16
 """Tokens of one of these characters, most of them in Chinese, have a table without a search."""
-_ALL_RUNS = (1 << 11) - (1 << 5)
 
 
 @intrinsic
@@ -174,60 +173,87 @@ def _stop_words(points, lower, first, final, n_names, stops, slots, out):
 
 
 @_jit
-def _grams(ends, words, n_tokens, n_names, runs, keys, firsts, top, out):
+def _grams(ends, words, n_tokens, n_names, places, names, counts, seen, keys, firsts, out):
     """Runs of 2 to 10 tokens. `words` are the first places of the tokens, `ends` the sums of their lengths.
 
-    Four values of `runs` for each place are about the runs that first occur there: whether those of n words were
-    visited (bits), and how many there are of two, three and four. `top` has for each n the most frequent run, how often
-    it occurs, and where the last repeated run of n words ends. Only places of words that occurred before enter a run.
+    `places` are those whose run occurred before, and `names` where first; only these are looked at for a longer run.
     """
     size, shift = 8, np.uint64(61)
     while size < 2 * (n_tokens - n_names):
         size, shift = 2 * size, shift - np.uint64(1)
-    last_slot = np.uint64(size - 1)
     for slot in range(size):
         keys[slot] = 0
-    for n in range(11):
-        top[n, 0], top[n, 1], top[n, 2] = 0, 1, 0
-    free = 0
+    k = np.uint64(0)
+    for at in range(np.uint64(n_tokens)):
+        places[k], names[k] = at, words[at]
+        k += np.uint64(np.uint64(words[at]) < at)
+    for n in range(2, min(n_tokens, 10) + 1):
+        while k > 0 and np.int64(places[k - np.uint64(1)]) + n > n_tokens:
+            k -= np.uint64(1)
+        k = _longer(words, np.uint64(n - 1), places, names, k, keys, firsts, np.uint64(size - 1), shift)
+        if n <= 4:
+            _most(ends, n_tokens, n, names, k, counts, out)
+        elif k > 0:
+            _repeated(ends, n_tokens, n, places, names, k, seen, out)
+        else:
+            break
+
+
+@_jit
+def _longer(words, n, places, names, k, keys, firsts, last_slot, shift):
+    """Leaves of the places of runs of n tokens those whose run of n + 1 occurred before; returns how many.
+
+    Whether it did is not known beforehand: so no branch goes by it.
+    """
+    left = np.uint64(0)
+    for place in range(k):
+        at, name = np.uint64(places[place]), np.uint64(names[place])
+        word = np.uint64(words[at + n])
+        if np.uint64(words[name + n]) != word:
+            key = (name << np.uint64(36) | n << np.uint64(32) | word) + np.uint64(1)
+            slot = (key * _MIX) >> shift
+            while (keys[slot] != key) & (keys[slot] != 0):
+                slot = (slot + np.uint64(1)) & last_slot
+            known = np.uint64(firsts[slot])
+            name = at if keys[slot] == 0 else known
+            keys[slot], firsts[slot] = key, name
+        places[left], names[left] = at, name
+        left += np.uint64(name != at)
+    return left
+
+
+@_jit
+def _most(ends, n_tokens, n, names, k, counts, out):
+    """Characters of the most frequent run, the first of equally frequent ones, with a blank between its tokens."""
     for at in range(n_tokens):
-        visits = _ALL_RUNS
-        if at < free:
-            for n in range(5, 11):
-                visits &= ~(np.int64(at < top[n, 2]) << n)
-        name, n, most = np.uint64(words[at]), np.uint64(1), np.uint64(min(10, n_tokens - at))
-        here = np.uint64(at)
-        most = most if name < here else np.uint64(1)
-        while n < most:
-            word = np.uint64(words[here + n])
-            if np.uint64(words[name + n]) != word:
-                key = (name << np.uint64(36) | n << np.uint64(32) | word) + np.uint64(1)
-                slot = (key * _MIX) >> shift
-                while (keys[slot] != key) & (keys[slot] != 0):
-                    slot = (slot + np.uint64(1)) & last_slot
-                if keys[slot] == 0:
-                    keys[slot], firsts[slot] = key, at
-                    break
-                name = np.uint64(firsts[slot])
-            n += np.uint64(1)
-            if n <= np.uint64(4):
-                count = np.int64(runs[name, n - np.uint64(1)]) + 1
-                runs[name, n - np.uint64(1)] = count
-                if count > top[n, 1] or (count == top[n, 1] and np.int64(name) < top[n, 0]):
-                    top[n, 0], top[n, 1] = np.int64(name), count
-            elif visits >> np.int64(n) & 1:
-                if runs[name, 0] >> np.int64(n) & 1:
-                    out[REPEATED_5 + np.int64(n) - 5] += ends[here + n] - ends[here]
-                    top[n, 2] = at + np.int64(n)
-                    free = max(free, at + np.int64(n))
-                else:
-                    runs[name, 0] |= 1 << np.int64(n)
-        # Longer runs than of n words are new.
-        runs[at, 0] = visits >> np.int64(n + np.uint64(1)) << np.int64(n + np.uint64(1))
-        runs[at, 1] = runs[at, 2] = runs[at, 3] = 1
-    for n in range(2, min(n_tokens, 4) + 1):
-        at = top[n, 0]
-        out[TOP_2 + n - 2] = (ends[at + n] - ends[at] + n - 1) * top[n, 1]
+        counts[at] = 1
+    for place in range(k):
+        counts[np.uint64(names[place])] += 1
+    most = np.int32(1)
+    for at in range(n_tokens):
+        most = max(most, counts[at])
+    at = 0
+    while counts[at] < most:
+        at += 1
+    out[TOP_2 + n - 2] = (ends[at + n] - ends[at] + n - 1) * most
+
+
+@_jit
+def _repeated(ends, n_tokens, n, places, names, k, seen, out):
+    """Characters of runs that were seen before. Behind one, the next that is looked at begins where it ends."""
+    for at in range(n_tokens):
+        seen[at] = 1
+    end = 0
+    for place in range(k):
+        at, name = np.int64(places[place]), np.int64(names[place])
+        if at >= end:
+            if seen[name]:
+                end = at + n
+                out[REPEATED_5 + n - 5] += ends[end] - ends[at]
+                for passed in range(at + 1, end):
+                    seen[passed] = 0
+            else:
+                seen[name] = 1
 
 
 @_jit
@@ -314,7 +340,8 @@ def count(
     free, keys = np.empty(size, np.int32), np.empty(size, np.uint64)
     first, final = np.empty(longest + 2, np.int32), np.empty(longest + 2, np.int32)
     origins, words = np.empty(longest + 2, np.int32), np.empty(longest + 2, np.int32)
-    runs, top = np.empty((longest + 2, 4), np.int32), np.empty((11, 3), np.int64)
+    places, names = np.empty(longest + 2, np.int32), np.empty(longest + 2, np.int32)
+    counts, seen = np.empty(longest + 2, np.int32), np.empty(longest + 2, np.uint8)
     ends, values = np.empty(longest + 2, np.int64), np.empty(longest + 2, np.uint64)
     for row in range(len(starts) - 1):
         out = table[row]
@@ -332,4 +359,4 @@ def count(
             _stop_words(points, lower, first, final, n_names, stops, slots[langs[row]], out)
         for name in range(n_names):
             of_char[min(points[first[name]], np.uint32(FEW - 1))] = -1
-        _grams(ends, words, token_counts[row], n_names, runs, keys, free, top, out)
+        _grams(ends, words, token_counts[row], n_names, places, names, counts, seen, keys, free, out)
