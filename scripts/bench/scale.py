@@ -21,6 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from pipeline.core.asset import Place
 from pipeline.core.manifest import Receipt
 from pipeline.run import engine, exchange
@@ -73,18 +75,17 @@ class Phases:
 
 
 def write_lines(folder: Path, n_documents: int) -> None:
-    """The same lines for the same number."""
-    rng = random.Random(n_documents)
+    """The same lines for the same number, and of the same kind for any number."""
+    rng, drawing = random.Random(n_documents), np.random.default_rng(n_documents)
     words = [f"w{n:x}" for n in range(20_000)]
-    weights = [1 / (n + 2) for n in range(len(words))]
-    drawn = rng.choices(words, weights, k=200_000)
+    weights = 1 / np.arange(2, len(words) + 2)
     (folder / "data").mkdir(parents=True)
     texts: list[str] = []
     for first in range(0, n_documents, 10_000):
         rows = []
-        for _ in range(min(10_000, n_documents - first)):
-            at, kind = rng.randrange(len(drawn) - 60), rng.random()
-            text = " ".join(drawn[at : at + 60]) + f" {rng.random()}" if kind > 0.2 or not texts else rng.choice(texts)
+        for drawn in drawing.choice(len(words), (min(10_000, n_documents - first), 60), p=weights / weights.sum()):
+            kind = rng.random()
+            text = " ".join([words[n] for n in drawn]) if kind > 0.2 or not texts else rng.choice(texts)
             texts = [*texts[-99:], text]
             rows.append(json.dumps({"text": text + " again" if 0.1 < kind <= 0.2 else text}))
         (folder / "data" / f"{first:08d}.jsonl").write_text("\n".join(rows) + "\n")
