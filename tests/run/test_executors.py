@@ -79,15 +79,20 @@ def test_a_job_that_always_kills_is_quarantined_and_the_rest_is_done() -> None:
     assert {job: r for job, r in results.items() if job != 3} == {job: job for job in range(8) if job != 3}
 
 
-def sleep_once_or_die_once(job: Path) -> str:
-    if not job.exists():
-        job.touch()
-        if job.name == "sleeps":
+def meet(jobs: tuple[Path, Path]) -> str:
+    mine, other = jobs
+    mine.touch()
+    while not other.exists():
+        time.sleep(0.02)
+    return mine.name
+
+
+def sleep_once_or_die_once(jobs: tuple[Path, Path]) -> str:
+    if not jobs[0].exists():
+        if meet(jobs) == "sleeps":
             time.sleep(600)
-        while not job.with_name("sleeps").exists():
-            time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGKILL)
-    return job.name
+    return jobs[0].name
 
 
 @pytest.mark.slow
@@ -101,9 +106,13 @@ def test_a_worker_that_the_broken_pool_forgets_is_ended(tmp_path: Path, monkeypa
             ended(worker)
 
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "terminate", forgotten_by_the_pool)
+    here_and_there, sleeps_and_dies = [
+        [(tmp_path / one, tmp_path / other), (tmp_path / other, tmp_path / one)]
+        for one, other in (("here", "there"), ("sleeps", "dies"))
+    ]
     with Processes(2) as pool:
-        results = pool.map(sleep_once_or_die_once, [tmp_path / "sleeps", tmp_path / "dies"])
-        assert dict(results) == {tmp_path / "sleeps": "sleeps", tmp_path / "dies": "dies"}
+        assert len(list(pool.map(meet, here_and_there))) == 2  # so the pool has both of its workers
+        assert {job for _, job in pool.map(sleep_once_or_die_once, sleeps_and_dies)} == {"sleeps", "dies"}
 
 
 CHILD = """
