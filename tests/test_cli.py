@@ -16,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.core.errors import GristmillError
+from pipeline.core.errors import GristmillError, UsageError
 from pipeline.core.shards import read_table
 from pipeline.run import reference
 from pipeline.run.registry import stages
@@ -168,6 +168,23 @@ def test_an_error_is_a_message_not_a_traceback(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "none.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "s3://bucket/model"),
+        ("train", "corpus", "--out", "s3://bucket/model"),
+        ("audit", "corpus", "--benchmark", "here.jsonl", "--benchmark", "gs://bucket/there.jsonl"),
+        ("build", "https://somewhere.org/recipe.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_an_address_in_place_of_a_path_is_refused_by_name(words: tuple[str, ...], tmp_path: Path) -> None:
+    refused = run(*words, fails=UsageError)
+    option = words[-2] if words[-2].startswith("--") else "RECIPE" if words[0] == "build" else "MODEL"
+    assert str(refused.exception).startswith(f"{option} {words[-1]}: this has to be a path of this machine")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -23,6 +23,7 @@ from pipeline.cli import (
     trained,
     validating,
 )
+from pipeline.cli.local import Command
 
 
 def _version(asked: bool) -> None:
@@ -52,7 +53,7 @@ COMMANDS = {
 
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(cls=Command, rich_help_panel=panel)(command)
 
 
 @app.callback()

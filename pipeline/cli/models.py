@@ -33,7 +33,12 @@ HeldOuts = Annotated[
 ]
 OnDevice = Annotated[Device, typer.Option(help="auto is a GPU if there is one")]
 Baseline = Annotated[
-    Path | None, typer.Option(help="corpus or layout that the n-gram model beside it counts; default: MODEL/rows")
+    Path | None,
+    typer.Option(
+        metavar="DIR|URL",
+        parser=folder,
+        help="corpus or layout that the n-gram model beside it counts; default: MODEL/rows",
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="threads of the CPU; default: torch's")]
 

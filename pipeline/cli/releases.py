@@ -59,7 +59,10 @@ def publish(
     pull_request: Annotated[bool, typer.Option("--pull-request", help="propose it, for others to merge")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be sent, and send nothing")] = False,
     against: Annotated[
-        Path | None, typer.Option(help="folder of an older release: say how much a store by chunks has of it")
+        Path | None,
+        typer.Option(
+            metavar="DIR|URL", parser=folder, help="an older release: say how much a store by chunks has of it"
+        ),
     ] = None,
     form: Form = "parquet",
     as_json: AsJson = False,
@@ -89,7 +92,8 @@ def publish(
 
 def rehearse(
     corpus: Annotated[
-        Path | None, typer.Argument(metavar="[CORPUS]", help="a corpus or release to publish, load and compare")
+        Path | None,
+        typer.Argument(metavar="[CORPUS]", parser=folder, help="a corpus or release to publish, load and compare"),
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="folder that keeps what is published; default: a new one")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any")] = 0,

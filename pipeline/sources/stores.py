@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from pipeline.core.errors import GristmillError, MissingBackend, SourceError
-from pipeline.sources.address import PACKAGES, redact, scheme_of, scrub
+from pipeline.sources.address import EXTRAS, PACKAGES, redact, scheme_of, scrub
 from pipeline.sources.attempts import Again, PartFile, Stated
 
 _BLOCK = 8 << 20
@@ -62,7 +62,8 @@ def _file_system(uri: str) -> tuple[Any, str]:
         found: tuple[Any, str] = fsspec.core.url_to_fs(uri)
     except ImportError:
         package = PACKAGES[scheme]
-        raise MissingBackend(package, f"{scheme}:// ({redact(uri)})", f"pip install {package}") from None
+        wanted = f"pip install '{EXTRAS.get(package, package)}'"
+        raise MissingBackend(package, f"{scheme}:// ({redact(uri)})", wanted) from None
     return found
 
 

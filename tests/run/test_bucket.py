@@ -383,9 +383,14 @@ def test_a_corpus_in_a_bucket_is_published_reported_and_learnt_from(
         assert found
         sent = {file.path: file.sha256 for file in found.commits[found.branches["main"]].files}
         assert hub.answers.shelf.content(sent["manifest.json"]).read_bytes() == released
+        again = run("publish", corpus, "miller/small", "--dry-run", "--against", f"{corpus}.release", "--json")
+        assert json.loads(again)["new_chunks"] == 0
+        assert "FAIL" not in run("rehearse", corpus)
     run("report", corpus)
     assert b"<html" in shelf.content("some/where/small/report.html")[:500]
     if importlib.util.find_spec("torch"):
         learnt = json.loads(run("train", corpus, "--out", tmp_path / "model", "--steps", 2, "--batch", 2, "--json"))
         assert learnt["loss"] > 0
+        scored = run("evaluate", tmp_path / "model", "--held-out", corpus, "--baseline", corpus, "--json")
+        assert all(found["total"]["ngram"] > 0 for found in json.loads(scored)["held_out"].values())
     assert built.manifest.digest == read_manifest(located(corpus)).digest

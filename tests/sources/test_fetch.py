@@ -282,7 +282,7 @@ def test_a_missing_store_package_is_named(place: Place, monkeypatch: pytest.Monk
         raise ImportError
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", fails)
-    with pytest.raises(MissingBackend, match="pip install gcsfs"):
+    with pytest.raises(MissingBackend, match=r"pip install 'gristmill\[gcs\]'"):
         fetch.fetch("gs://bucket/a.bin")
 
 
