@@ -118,7 +118,7 @@ def threads() -> Iterator[None]:
         os.environ.pop(THREADS, None)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)  # one takes up to 100 MB
 def _load(path: Path, stamp: tuple[int, int], config_stamp: tuple[int, int] | None) -> Encoder:
     tokenizer = _parse(path)
     config: dict[str, Any] = json.loads(path.with_name(CONFIG).read_bytes()) if config_stamp else {}

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
+import weakref
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -131,6 +133,12 @@ def test_it_is_loaded_once_and_again_when_the_file_changes(tmp_path: Path) -> No
     first = store(tmp_path, byte_level())
     assert load(tmp_path / "tokenizer.json") is first
     assert store(tmp_path, byte_level() + "\n") is not first
+
+
+def test_a_process_that_has_seen_many_does_not_keep_them(tmp_path: Path) -> None:
+    first, *_ = [weakref.ref(store(tmp_path / str(n), byte_level())) for n in range(4)]
+    gc.collect()
+    assert first() is None
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"model": {"type": "Alien"}}'])
