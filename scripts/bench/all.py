@@ -60,7 +60,7 @@ BENCHES = (
         ("build/quickstart",),
     ),
     Bench("report", "A report of 100,000 documents, written and opened in a browser"),
-    Bench("scale", "Cost of a document, from a thousand to a hundred thousand of them", "times the cost"),
+    Bench("scale", "Cost of a document, from a thousand to a million of them", "times the cost", ("--million",)),
     Bench("train", "A step of training"),
     Bench("gpu_pack", "Tokenize and pack on a GPU, on paper"),
 )

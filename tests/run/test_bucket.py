@@ -393,4 +393,10 @@ def test_a_corpus_in_a_bucket_is_published_reported_and_learnt_from(
         assert learnt["loss"] > 0
         scored = run("evaluate", tmp_path / "model", "--held-out", corpus, "--baseline", corpus, "--json")
         assert all(found["total"]["ngram"] > 0 for found in json.loads(scored)["held_out"].values())
+    outside = tmp_path / "outside.jsonl"
+    others = [{"text": " ".join(f"w{n}x{word}" for word in range(200))} for n in range(20)]
+    outside.write_text("".join(json.dumps(other) + "\n" for other in others))
+    asked = ["--held-out", outside, "--tiers", "ngram", "--seeds", 2, "--workers", 1, "--json"]
+    run("validate", corpus, *asked)
+    assert "ngram" in shelf.content("some/where/small/validation.json").decode()
     assert built.manifest.digest == read_manifest(located(corpus)).digest
