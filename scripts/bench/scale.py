@@ -4,8 +4,9 @@
 
 Builds synthetic lines (60 words of a Zipf vocabulary, a tenth of them doubled, a tenth nearly) through a filter, exact
 and near deduplication, a tokenizer and packing. Counted is processor time, of this process apart from its workers:
-what the parent spends while workers do the work is the serial part, by phase. From the largest build follows, by
-arithmetic, what a cluster of 1,000 workers would have to do. The last line with `--json` is one JSON object.
+what the parent spends while workers do the work is the serial part, by phase. The largest build is made once more in
+shards of four times the size, which tells what deciding takes for a job from what it takes for a document. From these
+follows, by arithmetic, what a cluster of 1,000 workers would have to do. With `--json` the last line is a JSON object.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ from pipeline.run.recipe import load_recipe
 SHARD = 250_000
 """Bytes of lines that become one shard here: small, so that a small build has many jobs."""
 
-RECIPE = f"""recipe: scale
+RECIPE = """recipe: scale
 version: "1"
-sources: [{{files: {{name: lines, paths: ["data/*.jsonl"], part_bytes: {SHARD}}}}}]
+sources: [{{files: {{name: lines, paths: ["data/*.jsonl"], part_bytes: {shard}}}}}]
 stages: [text_statistics, {{length: {{min_characters: 50}}}}, exact, {{minhash: {{bands: 14, rows: 8}}}}]
-tokenizer: {{train_bpe: {{vocab: 1000}}}}
+tokenizer: {{train_bpe: {{vocab: 1000, sample_bytes: 1000000}}}}
 pack: {{length: 512}}
 card: {{license: cc0-1.0}}
 """
+"""A tokenizer is trained on a sample whose size does not depend on the corpus."""
 
 
 class Phases:
@@ -74,7 +76,7 @@ class Phases:
         self.enter("adding up, linking")
 
 
-def write_lines(folder: Path, n_documents: int) -> None:
+def write_lines(folder: Path, n_documents: int, shard: int) -> None:
     """The same lines for the same number, and of the same kind for any number."""
     rng, drawing = random.Random(n_documents), np.random.default_rng(n_documents)
     words = [f"w{n:x}" for n in range(20_000)]
@@ -89,10 +91,10 @@ def write_lines(folder: Path, n_documents: int) -> None:
             texts = [*texts[-99:], text]
             rows.append(json.dumps({"text": text + " again" if 0.1 < kind <= 0.2 else text}))
         (folder / "data" / f"{first:08d}.jsonl").write_text("\n".join(rows) + "\n")
-    (folder / "scale.yaml").write_text(RECIPE)
+    (folder / "scale.yaml").write_text(RECIPE.format(shard=shard))
 
 
-def measured(n_documents: int, workers: int) -> dict[str, Any]:
+def measured(n_documents: int, workers: int, shard: int = SHARD) -> dict[str, Any]:
     """One build: processor seconds of this process by phase and of its workers, jobs, and bytes shuffled."""
     shuffled = Counter[str]()
     run = exchange.FileExchange._run
@@ -105,7 +107,7 @@ def measured(n_documents: int, workers: int) -> dict[str, Any]:
 
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_lines(folder, n_documents)
+        write_lines(folder, n_documents, shard)
         text = sum(path.stat().st_size for path in (folder / "data").iterdir())
         exchange.FileExchange._run = counted  # type: ignore[method-assign]
         before, wall = os.times(), time.perf_counter()
@@ -122,6 +124,7 @@ def measured(n_documents: int, workers: int) -> dict[str, Any]:
         "documents": n_documents,
         "workers": workers,
         "bytes": text,
+        "shards": -(-text // shard),
         "parent_us_a_document": round(own / n_documents * 1e6, 1),
         "parent_cpu_seconds": round(own, 2),
         "wall_seconds": round(wall, 2),
@@ -133,28 +136,30 @@ def measured(n_documents: int, workers: int) -> dict[str, Any]:
 
 
 def on_paper(
-    before: dict[str, Any],
     one: dict[str, Any],
     row: dict[str, Any],
+    coarse: dict[str, Any],
     documents: int = 10**10,
     workers: int = 1000,
     shard: int = 256 << 20,
 ) -> dict[str, Any]:
     """The largest build, taken to a cluster: its work is that of `one` worker, its serial part that of `row`, two.
 
-    `shard` are the bytes that become one job there. What the parent did for each job here it does for each job there;
-    what deciding took more than in the build `before`, of fewer documents, it takes for as many more.
+    `shard` are the bytes that become one job there. What the parent did for each job here it does for each job there.
+    `coarse` is the same build in larger shards: deciding took less by what the jobs that it lacks cost.
     """
     times = documents / row["documents"]
     n_bytes = row["bytes"] * times
     shards = -(-n_bytes // shard)
-    sweeps = row["sweep_jobs"] / -(-row["bytes"] // SHARD)
+    sweeps, sorts = row["sweep_jobs"] / row["shards"], row["shuffle_jobs"] / row["shards"]
     phases = row["parent_by_phase"]
     handing = sum(seconds for phase, seconds in phases.items() if phase.startswith("sweeps")) / row["sweep_jobs"]
-    deciding = (_deciding(row) - _deciding(before)) / (row["documents"] - before["documents"])
+    a_job = (_deciding(row) - _deciding(coarse)) / (row["shuffle_jobs"] - coarse["shuffle_jobs"])
+    a_document = (_deciding(row) - a_job * row["shuffle_jobs"]) / row["documents"]
     work = one["parent_cpu_seconds"] * times
     partitions = -(-row["shuffled_bytes"] * times // exchange.PARTITION_BYTES)
     jobs = shards * round(sweeps)
+    shuffle_jobs = shards * round(sorts) + partitions
     return {
         "documents": documents,
         "terabytes_of_text": round(n_bytes / 1e12, 2),
@@ -166,16 +171,21 @@ def on_paper(
         "hours_if_all_work_is_spread": round(work / workers / 3600, 2),
         "terabytes_shuffled": round(row["shuffled_bytes"] * times / 1e12, 2),
         "shuffle_partitions": int(partitions),
+        "shuffle_jobs": int(shuffle_jobs),
         "opened_files_in_the_shuffle": int(partitions * shards),
         "parent_ms_a_job": round(handing * 1e3, 2),
         "jobs_a_second": round(jobs / (work / workers), 1),
         "scheduler_load": round(handing * jobs / (work / workers), 3),
-        "hours_of_deciding_in_the_parent": round(deciding * documents / 3600, 2),
+        "parent_ms_a_job_of_deciding": round(a_job * 1e3, 2),
+        "parent_us_a_document_of_deciding": round(a_document * 1e6, 3),
+        "hours_of_deciding_in_the_parent": round((a_job * shuffle_jobs + a_document * documents) / 3600, 2),
     }
 
 
 def _deciding(row: dict[str, Any]) -> float:
-    return sum(seconds for phase, seconds in row["parent_by_phase"].items() if phase.startswith("deciding"))
+    """Seconds of the deduplications. Training is apart: its sample is of one size."""
+    phases = row["parent_by_phase"]
+    return sum(float(phases[f"deciding: {stage}"]) for stage in ("exact", "minhash"))
 
 
 def main() -> None:
@@ -189,16 +199,17 @@ def main() -> None:
     measured(200, 2)  # what is loaded and compiled once is nobody's cost
     measured(200, 1)
     rows = [measured(size, workers) for size in sizes for workers in (1, 2)]
-    for row in rows:
+    coarse = measured(sizes[-1], 2, 4 * SHARD)
+    for row in [*rows, coarse]:
         serial = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in row["parent_by_phase"].items())
-        told = f"{row['documents']:>9,} documents, {row['workers']} workers: {row['parent_us_a_document']:,.0f} µs"
+        told = f"{row['documents']:>9,} documents, {row['shards']:,} shards, {row['workers']} workers: "
+        told += f"{row['parent_us_a_document']:,.0f} µs"
         print(f"{told} each in the parent, {row['wall_seconds']:.1f} s; in the parent: {serial}", flush=True)
-    nothing = {"documents": 0, "parent_by_phase": {}}
-    paper = on_paper(rows[-3] if len(rows) > 2 else nothing, rows[-2], rows[-1])
+    paper = on_paper(rows[-2], rows[-1], coarse)
     for name, value in paper.items():
         print(f"on paper, {name.replace('_', ' ')}: {value:,}")
     if asked.json:
-        print(json.dumps({"ratios": ratios(rows), "measured": rows, "on_paper": paper}))
+        print(json.dumps({"ratios": ratios(rows), "measured": [*rows, coarse], "on_paper": paper}))
 
 
 def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
