@@ -98,27 +98,41 @@ def attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Te
 
 
 class _Rotate(torch.autograd.Function):
-    """Rotary positions (Su et al. 2021) in four passes instead of seven; backwards, it turns the other way."""
+    """Rotary positions (Su et al. 2021) in four passes instead of seven; backwards, they turn the other way.
+
+    Gradients are written where they belong in that of the three together.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(ctx, joined: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin, 1)
+        q, k, v = joined.unbind(2)
+        turned = torch.empty(2, *q.shape, dtype=q.dtype, device=q.device)
+        return _turn(q, cos, sin, 1, turned[0]), _turn(k, cos, sin, 1, turned[1]), v
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        return _turned(grad, cos, sin, -1), None, None
+        dq, dk, dv = grads
+        rows, tokens, *heads = dv.shape
+        out = torch.empty(rows, tokens, 3, *heads, dtype=dv.dtype, device=dv.device)
+        _turn(dq, cos, sin, -1, out[:, :, 0])
+        _turn(dk, cos, sin, -1, out[:, :, 1])
+        out[:, :, 2] = dv
+        return out, None, None
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn pairs of the first and second half of the last dimension; `cos` and `sin` broadcast over one half."""
-    return _Rotate.apply(x, cos, sin)
+def rotated(joined: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of (rows, tokens, 3, heads, head width); the first two turned by their places.
+
+    Pairs of the first and second half of the last dimension turn; `cos` and `sin` broadcast over one half.
+    """
+    q, k, v = _Rotate.apply(joined, cos, sin)
+    return q, k, v
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, sign: int, out: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=-1)
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
     out_first, out_second = out.chunk(2, dim=-1)
     torch.mul(first, cos, out=out_first).addcmul_(second, sin, value=-sign)
     torch.mul(second, cos, out=out_second).addcmul_(first, sin, value=sign)

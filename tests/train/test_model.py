@@ -144,6 +144,13 @@ def test_the_loss_of_chunks_is_cross_entropy(monkeypatch: pytest.MonkeyPatch) ->
     assert (hits == ((hidden @ weight.T + bias).argmax(1) == targets)).all()
 
 
+def test_without_targets_there_is_no_loss_and_no_gradient() -> None:
+    weight = torch.randn(50, 8, requires_grad=True)
+    loss = head_loss(torch.empty(0, 8, requires_grad=True), weight, torch.empty(0, dtype=torch.int64))
+    assert loss == 0
+    assert not torch.autograd.grad(loss, weight)[0].any()
+
+
 def test_rows_are_put_by_what_their_attention_costs() -> None:
     segments = np.stack([np.repeat([0, 1], [500, 524]), np.zeros(1024, int), np.repeat(np.arange(64), 16)])
     order, sight = arrange(segments, causal=True, heads=4)
