@@ -10,6 +10,7 @@ the older build dropped after its sketch counts all the same, as it does in one 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -81,6 +82,50 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Origins:
+    """Which files of sketches are whose: all that a job has to know of them, however many there are.
+
+    `ends` says how many files are new, and with each older build, the oldest first; `sources` are those of each older
+    build and, at the end, of this one.
+    """
+
+    ends: tuple[int, ...]
+    names: tuple[str, ...]
+    sources: tuple[tuple[str, ...], ...]
+
+    def ranked(self, table: pa.Table) -> pa.Table:
+        """`clusters.ranked` for the sketch of one shard, new or old, with the position of its build as `build`."""
+        build = self.builds(table["shard"].to_numpy())
+        first = int(build[0]) if len(build) else len(self.names)
+        return ranked(table, self.sources[first]).append_column("build", pa.array(build, pa.int32()))
+
+    def new(self, rows: pa.Table) -> pa.Table:
+        """The rows (column `shard`) of new documents."""
+        return rows.filter(pa.array(rows["shard"].to_numpy() < self.ends[0]))
+
+    def told(self, drops: pa.Table) -> pa.Table:
+        """The drops (with `twin_shard`) of new documents, with the reason and the build where the twin is older."""
+        drops = self.new(drops)
+        build = self.builds(drops["twin_shard"].fill_null(0).to_numpy())
+        old = pa.array(build < len(self.names))
+        if not old.true_count:
+            return drops
+        reason, detail = (drops[name].combine_chunks() for name in ("reason", "detail"))
+        names = pa.array([*self.names, None], pa.string()).take(pa.array(build))
+        told = pc.coalesce(pc.binary_join_element_wise(names, detail, ": "), names)
+        columns = {"reason": pc.if_else(old, BUILT_BEFORE, reason), "detail": pc.if_else(old, told, detail)}
+        for name, column in columns.items():
+            drops = drops.set_column(drops.column_names.index(name), name, column)
+        return drops
+
+    def builds(self, shards: np.ndarray) -> np.ndarray:
+        """The position of the build that each shard is of; one past the last for new ones."""
+        position = np.searchsorted(np.array(self.ends[1:]), shards, side="right")
+        found: np.ndarray = np.where(shards < self.ends[0], len(self.names), position)
+        return found
+
+
+@dataclass(frozen=True)
 class Compared:
     """The sketches of the new documents, `sketches`, and of older builds, the oldest first."""
 
@@ -98,31 +143,12 @@ class Compared:
         rows = (*self.sketches.rows, *(count for build in self.builds for count in build.rows))
         return np.append(0, np.cumsum(rows, dtype=np.int64))
 
-    def ranked(self, table: pa.Table) -> pa.Table:
-        """`clusters.ranked` for the sketch of one shard, new or old, with the position of its build as `build`."""
-        build = self._builds(table["shard"].to_numpy())
-        first = int(build[0]) if len(build) else len(self.builds)
-        sources = [*(older.sources for older in self.builds), self.sketches.sources]
-        return ranked(table, sources[first]).append_column("build", pa.array(build, pa.int32()))
-
-    def new(self, rows: pa.Table) -> pa.Table:
-        """The rows (column `shard`) of new documents."""
-        return rows.filter(pa.array(rows["shard"].to_numpy() < len(self.sketches.files)))
-
-    def told(self, drops: pa.Table) -> pa.Table:
-        """The drops (with `twin_shard`) of new documents, with the reason and the build where the twin is older."""
-        drops = self.new(drops)
-        build = self._builds(drops["twin_shard"].fill_null(0).to_numpy())
-        old = pa.array(build < len(self.builds))
-        if not old.true_count:
-            return drops
-        reason, detail = (drops[name].combine_chunks() for name in ("reason", "detail"))
-        names = pa.array([*(build.name for build in self.builds), None], pa.string()).take(pa.array(build))
-        told = pc.coalesce(pc.binary_join_element_wise(names, detail, ": "), names)
-        columns = {"reason": pc.if_else(old, BUILT_BEFORE, reason), "detail": pc.if_else(old, told, detail)}
-        for name, column in columns.items():
-            drops = drops.set_column(drops.column_names.index(name), name, column)
-        return drops
+    @property
+    def origins(self) -> Origins:
+        """What jobs are told instead of this, which grows with the number of files."""
+        n_files = (len(self.sketches.files), *(len(build.files) for build in self.builds))
+        sources = (*(build.sources for build in self.builds), self.sketches.sources)
+        return Origins(tuple(itertools.accumulate(n_files)), tuple(build.name for build in self.builds), sources)
 
     def write_drops(self, found: list[Path], out: Path, exchange: Exchange) -> None:
         """Write the drop lists, and what was dropped against which build."""
@@ -136,15 +162,8 @@ class Compared:
         counts: Counter[int] = Counter()
         for file in found:
             for batch in read_batches(file):
-                counts.update(self._builds(batch["twin_shard"].drop_null().to_numpy()).tolist())
+                counts.update(self.origins.builds(batch["twin_shard"].drop_null().to_numpy()).tolist())
         write_facts({f"{what} {build.name}": counts[n] for n, build in enumerate(self.builds)}, out)
-
-    def _builds(self, shards: np.ndarray) -> np.ndarray:
-        """The position of the build that each shard is of; one past the last for new ones."""
-        ends = len(self.sketches.files) + np.cumsum([len(build.files) for build in self.builds], dtype=np.int64)
-        position = np.searchsorted(ends, shards, side="right")
-        found: np.ndarray = np.where(shards < len(self.sketches.files), len(self.builds), position)
-        return found
 
 
 def _chain(stage: Incremental, against: str) -> list[Build]:

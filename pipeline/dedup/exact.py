@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.core.stage import Exchange, Sketches
-from pipeline.dedup.against import BUILT_BEFORE, Compared, Incremental
+from pipeline.dedup.against import BUILT_BEFORE, Incremental, Origins
 from pipeline.dedup.clusters import IDENTITY, by_precedence, drop_rows, identity, runs
 
 
@@ -63,7 +63,8 @@ class Exact(Incremental):
     def decide(self, sketches: Sketches, out: Path, exchange: Exchange) -> None:
         """One drop list a shard."""
         compared = self.compared(sketches)
-        found = exchange(compared.files, partial(_by_hash, compared=compared), partial(_duplicates, compared=compared))
+        origins = compared.origins
+        found = exchange(compared.files, partial(_by_hash, origins=origins), partial(_duplicates, origins=origins))
         compared.write_drops(found, out, exchange)
 
 
@@ -153,11 +154,11 @@ def _compared() -> np.ndarray:
     return np.array([category[0] not in "PZ" and category != "Cc" for category in categories])
 
 
-def _by_hash(table: pa.Table, compared: Compared) -> pa.Table:
-    return compared.ranked(table).rename_columns({"high": "key"})
+def _by_hash(table: pa.Table, origins: Origins) -> pa.Table:
+    return origins.ranked(table).rename_columns({"high": "key"})
 
 
-def _duplicates(table: pa.Table, compared: Compared) -> pa.Table:
+def _duplicates(table: pa.Table, origins: Origins) -> pa.Table:
     """The drops of a range of hashes."""
     starts, ends = runs(table["key"].to_numpy())
     several = np.repeat(ends - starts > 1, ends - starts)
@@ -169,4 +170,4 @@ def _duplicates(table: pa.Table, compared: Compared) -> pa.Table:
     keeper[order] = np.repeat(order[starts], ends - starts)
     size[order] = np.repeat(ends - starts, ends - starts)
     drops = drop_rows(table, keeper, "exact_duplicate", size[keeper != np.arange(len(order))], limit=1)
-    return compared.told(drops)
+    return origins.told(drops)

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from pipeline.core.shards import whole
 from pipeline.core.stage import Decision, Exchange, Share, Sketches
 from pipeline.core.verdict import Verdict
-from pipeline.dedup.against import BUILT_BEFORE, Compared, Incremental
+from pipeline.dedup.against import BUILT_BEFORE, Incremental, Origins
 from pipeline.dedup.clusters import (
     IDENTITY,
     by_precedence,
@@ -177,21 +178,24 @@ class Minhash(Incremental):
         or rounds of shuffles where these are more than the memory allowed.
         """
         compared = self.compared(sketches)
-        bases = compared.bases
+        origins, bases = compared.origins, out / "bases.npy"
+        with whole(bases, sync=False) as temporary:
+            np.save(temporary, compared.bases)
         edges = exchange(compared.files, partial(_by_band, bases=bases), _stars)
         candidates = out / "candidates.arrow"
         drops: list[Path] = []
-        if write_connected(edges, int(bases[-1]), candidates, exchange):
-            members = partial(_by_candidate, compared=compared, bases=bases, candidates=candidates)
-            drops = exchange(compared.files, members, partial(self.drops, compared=compared))
+        if write_connected(edges, int(compared.bases[-1]), candidates, exchange):
+            members = partial(_by_candidate, origins=origins, bases=bases, candidates=candidates)
+            drops = exchange(compared.files, members, partial(self.drops, origins=origins))
             candidates.unlink()
+        bases.unlink()
         compared.write_drops(drops, out, exchange)
 
     def judge(self, batch: pa.RecordBatch, decision: Decision) -> Verdict:
         """Apply the drop list; and count, where that is asked for."""
         return without_keepers(super().judge(batch, decision), batch.num_rows, "duplicates" if self.count else None)
 
-    def drops(self, table: pa.Table, compared: Compared) -> pa.Table:
+    def drops(self, table: pa.Table, origins: Origins) -> pa.Table:
         """The drops among whole connected sets of candidates, and with `count` the keepers that stand for them."""
         table = by_precedence(table)
         if self.verify:
@@ -208,7 +212,7 @@ class Minhash(Incremental):
         sizes = np.bincount(keeper, minlength=table.num_rows)
         details = [f"cluster of {size} documents" for size in sizes[keeper[gone]].tolist()]
         found = drop_rows(table, keeper, "near_duplicate", value, limit, details)
-        return compared.told(pa.concat_tables([found, keep_rows(table, keeper)]) if self.count else found)
+        return origins.told(pa.concat_tables([found, keep_rows(table, keeper)]) if self.count else found)
 
 
 def _verified(bands: np.ndarray, sets: Ragged, threshold: float) -> np.ndarray:
@@ -245,7 +249,7 @@ def _estimated(signature: np.ndarray, left: np.ndarray, right: np.ndarray) -> np
     return similarity
 
 
-def _by_band(table: pa.Table, bases: np.ndarray) -> pa.Table:
+def _by_band(table: pa.Table, bases: Path) -> pa.Table:
     """A row for each band of each document: the key, and the document's address."""
     bands = _matrix(table["bands"])
     return pa.table({"key": bands.ravel(), "address": np.repeat(_addresses(table, bases), bands.shape[1])})
@@ -260,14 +264,15 @@ def _stars(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays([pa.array(least[other]), pa.array(address[other])], schema=EDGES)
 
 
-def _by_candidate(table: pa.Table, compared: Compared, bases: np.ndarray, candidates: Path) -> pa.Table:
+def _by_candidate(table: pa.Table, origins: Origins, bases: Path, candidates: Path) -> pa.Table:
     """The documents of a shard that have a candidate, keyed by the set that they are connected in."""
     inside, smallest = smallest_connected(candidates, _addresses(table, bases))
-    return compared.ranked(table.take(pa.array(inside))).append_column("key", pa.array(mix64(smallest)))
+    return origins.ranked(table.take(pa.array(inside))).append_column("key", pa.array(mix64(smallest)))
 
 
-def _addresses(table: pa.Table, bases: np.ndarray) -> np.ndarray:
-    addresses: np.ndarray = bases[table["shard"].to_numpy()] + table["row"].to_numpy()
+def _addresses(table: pa.Table, bases: Path) -> np.ndarray:
+    """Addresses of documents, by where those of each shard begin."""
+    addresses: np.ndarray = np.load(bases, mmap_mode="r")[table["shard"].to_numpy()] + table["row"].to_numpy()
     return addresses
 
 

@@ -26,7 +26,7 @@ from pipeline.core.schema import DOCUMENT
 from pipeline.core.shards import read_batches, read_table, whole
 from pipeline.core.stage import Count, Decision, Exchange, Share, Sketches
 from pipeline.core.verdict import Reason, Verdict
-from pipeline.dedup.against import Compared, Incremental
+from pipeline.dedup.against import Incremental, Origins
 from pipeline.dedup.clusters import IDENTITY, identity, runs, write_by_shard
 from pipeline.dedup.windows import PLACE, WINDOW, packed, unpacked, window_table
 from pipeline.kernels.bloom import SeenTwice
@@ -92,8 +92,8 @@ class Repeats(Incremental):
                 seen.add(self.candidates(read_table(file))["window"].to_numpy())
             with whole(repeated / "bloom.npy", sync=False) as temporary:
                 np.save(temporary, seen.words)
-        windows = partial(_compared, stage=self, compared=compared, folder=repeated)
-        but_first = partial(_but_first, least_documents=self.least_documents, compared=compared, folder=repeated)
+        windows = partial(_compared, stage=self, origins=compared.origins, folder=repeated)
+        but_first = partial(_but_first, least_documents=self.least_documents, origins=compared.origins, folder=repeated)
         cuts = exchange(files, windows, but_first)
         compared.write_facts("cut against", cuts, out)
         write_by_shard(cuts, exchange, partial(_write_places, folder=out, columns=tuple(PLACE)))
@@ -177,13 +177,13 @@ def _in_groups(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(np.repeat(ends - starts > 1, ends - starts)))
 
 
-def _compared(table: pa.Table, stage: Repeats, compared: Compared, folder: Path) -> pa.Table:
+def _compared(table: pa.Table, stage: Repeats, origins: Origins, folder: Path) -> pa.Table:
     """The windows of a sketch that are compared in the end; what ranks their documents is left in a file."""
     shard = _shard_of(table)
     windows = stage.windows(table, _repeated(table, stage, folder, shard))
     documents = table.select(["shard", "row", "id", "source", "place"])
     concerned = np.isin(documents["row"].to_numpy(), windows["row"].to_numpy())
-    _write(_documents_file(folder, shard), compared.ranked(documents.filter(pa.array(concerned))))
+    _write(_documents_file(folder, shard), origins.ranked(documents.filter(pa.array(concerned))))
     return _keyed(windows, shard)
 
 
@@ -197,7 +197,7 @@ def _repeated(table: pa.Table, stage: Repeats, folder: Path, shard: int) -> pa.T
     return read_table(path) if path.exists() else WINDOW.empty_table()
 
 
-def _but_first(table: pa.Table, least_documents: int, compared: Compared, folder: Path) -> pa.Table:
+def _but_first(table: pa.Table, least_documents: int, origins: Origins, folder: Path) -> pa.Table:
     """Of every window all occurrences in new documents but the first, if it is in enough documents.
 
     `twin_shard` is the shard of the first.
@@ -217,7 +217,7 @@ def _but_first(table: pa.Table, least_documents: int, compared: Compared, folder
         cut &= np.repeat(np.add.reduceat(changes, starts, dtype=np.int64) >= least_documents, ends - starts)
     first = np.repeat(table["shard"].to_numpy()[starts], ends - starts)
     cuts = table.select(["shard", *PLACE]).append_column("twin_shard", pa.array(first, pa.int32()))
-    return compared.new(cuts.filter(pa.array(cut)))
+    return origins.new(cuts.filter(pa.array(cut)))
 
 
 def _precedence(folder: Path, document: np.ndarray) -> np.ndarray:

@@ -62,16 +62,15 @@ class FileExchange:
     ) -> list[Path]:
         """One file a partition, in order of keys, with what `reduce` made of its rows; no files for no files."""
         folder = self.folder / f"exchange-{next(self._calls):03d}"
-        maps = [MapJob(index, file, key, folder / f"map-{index:05d}.arrow") for index, file in enumerate(files)]
+        maps = [MapJob(index, file, key, _mapped(folder, index)) for index, file in enumerate(files)]
         if not maps:
             return []
         n_bytes = sum(self._run(map_rows, maps, "sort of file"))
         count = self.partitions or max(1, -(-n_bytes // self.partition_bytes))
-        mapped = tuple(job.out for job in maps)
         reduces = [
             ReduceJob(
-                index,
-                mapped,
+                folder,
+                len(maps),
                 first=index * _KEYS // count,
                 last=(index + 1) * _KEYS // count - 1,
                 reduce=reduce,
@@ -81,7 +80,7 @@ class FileExchange:
         ]
         for _ in self._run(reduce_rows, reduces, "reduction of partition"):
             pass
-        discard(mapped)
+        discard(job.out for job in maps)
         return [job.out for job in reduces]
 
     def _run(self, fn: Callable[[J], R], jobs: list[J], what: str) -> Iterator[R]:
@@ -105,14 +104,18 @@ class MapJob:
 
 @dataclass(frozen=True)
 class ReduceJob:
-    """Reduce the rows of all map files with a key from `first` to `last`, both included."""
+    """Reduce the rows of all map files of a folder with a key from `first` to `last`, both included."""
 
-    index: int
-    files: tuple[Path, ...]
+    folder: Path
+    maps: int
     first: int
     last: int
     reduce: Callable[[pa.Table], pa.Table]
     out: Path
+
+
+def _mapped(folder: Path, index: int) -> Path:
+    return folder / f"map-{index:05d}.arrow"
 
 
 def map_rows(job: MapJob) -> int:
@@ -127,9 +130,10 @@ def map_rows(job: MapJob) -> int:
 
 def reduce_rows(job: ReduceJob) -> None:
     """Gather one range of keys, and write what `reduce` makes of it."""
-    bring(job.files)
-    pieces = [piece for file in job.files for piece in _range(file, job.first, job.last)]
-    table = pa.Table.from_batches(pieces, schema=read_schema(job.files[0]))
+    files = [_mapped(job.folder, index) for index in range(job.maps)]
+    bring(files)
+    pieces = [piece for file in files for piece in _range(file, job.first, job.last)]
+    table = pa.Table.from_batches(pieces, schema=read_schema(files[0]))
     _write(job.out, job.reduce(_sorted(table)))
 
 
