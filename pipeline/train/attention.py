@@ -127,8 +127,17 @@ def rotated(joined: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, T
 
     Pairs of the first and second half of the last dimension turn; `cos` and `sin` broadcast over one half.
     """
+    if torch.compiler.is_compiling():
+        q, k, v = joined.unbind(2)
+        return _composed(q, cos, sin), _composed(k, cos, sin), v
     q, k, v = _Rotate.apply(joined, cos, sin)
     return q, k, v
+
+
+def _composed(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """What `_turn` writes, for a compiler: it does not follow what is written into a part of a part."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor, sign: int, out: Tensor) -> Tensor:

@@ -151,6 +151,21 @@ def test_without_targets_there_is_no_loss_and_no_gradient() -> None:
     assert not torch.autograd.grad(loss, weight)[0].any()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of the compiler
+def test_compiled_blocks_give_the_loss_and_the_gradients_of_plain_ones() -> None:
+    found = []
+    for compiled in (False, True):
+        model = small("gpt")
+        batch = Maker(model.shape, cut=False).next_tokens([Piece(np.arange(1, 65), np.zeros(64, int))] * 2)
+        for block in model.blocks if compiled else ():
+            block.compile(backend="aot_eager")
+        loss = model(batch)
+        found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    for plainly, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, plainly, rtol=1e-4, atol=1e-4)
+
+
 def test_rows_are_put_by_what_their_attention_costs() -> None:
     segments = np.stack([np.repeat([0, 1], [500, 524]), np.zeros(1024, int), np.repeat(np.arange(64), 16)])
     order, sight = arrange(segments, causal=True, heads=4)
