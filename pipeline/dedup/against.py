@@ -159,10 +159,10 @@ class Compared:
         """Where there are older builds, write how many rows (with `twin_shard`) have their twin in which."""
         if not self.builds:
             return
-        counts: Counter[int] = Counter()
+        origins, counts = self.origins, Counter[int]()
         for file in found:
             for batch in read_batches(file):
-                counts.update(self.origins.builds(batch["twin_shard"].drop_null().to_numpy()).tolist())
+                counts.update(origins.builds(batch["twin_shard"].drop_null().to_numpy()).tolist())
         write_facts({f"{what} {build.name}": counts[n] for n, build in enumerate(self.builds)}, out)
 
 

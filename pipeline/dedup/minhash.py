@@ -178,13 +178,13 @@ class Minhash(Incremental):
         or rounds of shuffles where these are more than the memory allowed.
         """
         compared = self.compared(sketches)
-        origins, bases = compared.origins, out / "bases.npy"
+        origins, addresses, bases = compared.origins, compared.bases, out / "bases.npy"
         with whole(bases, sync=False) as temporary:
-            np.save(temporary, compared.bases)
+            np.save(temporary, addresses)
         edges = exchange(compared.files, partial(_by_band, bases=bases), _stars)
         candidates = out / "candidates.arrow"
         drops: list[Path] = []
-        if write_connected(edges, int(compared.bases[-1]), candidates, exchange):
+        if write_connected(edges, int(addresses[-1]), candidates, exchange):
             members = partial(_by_candidate, origins=origins, bases=bases, candidates=candidates)
             drops = exchange(compared.files, members, partial(self.drops, origins=origins))
             candidates.unlink()
