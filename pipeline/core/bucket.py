@@ -19,8 +19,8 @@ from pipeline.core.errors import GristmillError, MissingBackend, StoreError
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 """Schemes of stores that a corpus may lie in, and the package that speaks to them."""
 
-EXTRAS = {"s3": "s3", "gs": "gcs"}
-"""The extra that installs it."""
+EXTRAS = {"s3fs": "gristmill[s3]", "gcsfs": "gristmill[gcs]"}
+"""What installs the package."""
 
 PART_BYTES = 50 << 20
 """A file of twice this size or more is sent in parts of this size."""
@@ -193,7 +193,7 @@ def _opened(scheme: str) -> Any:
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError:
         package = PACKAGES[scheme]
-        raise MissingBackend(package, f"{scheme}://", f"pip install 'gristmill[{EXTRAS[scheme]}]'") from None
+        raise MissingBackend(package, f"{scheme}://", f"pip install '{EXTRAS[package]}'") from None
 
 
 def _patiently(url: str, done: str, attempt: Callable[[], T]) -> T:

@@ -9,8 +9,6 @@ from pipeline.core.errors import SourceError
 
 HTTP = ("http", "https")
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
-EXTRAS = {"s3fs": "gristmill[s3]", "gcsfs": "gristmill[gcs]"}
-"""What installs the package; others come with gristmill."""
 SCHEMES = (*HTTP, *PACKAGES)
 
 

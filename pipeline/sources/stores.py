@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from pipeline.core.bucket import EXTRAS
 from pipeline.core.errors import GristmillError, MissingBackend, SourceError
-from pipeline.sources.address import EXTRAS, PACKAGES, redact, scheme_of, scrub
+from pipeline.sources.address import PACKAGES, redact, scheme_of, scrub
 from pipeline.sources.attempts import Again, PartFile, Stated
 
 _BLOCK = 8 << 20
