@@ -22,13 +22,13 @@ from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.checkpoint import Sheet, State, restore, save, save_model
 from pipeline.train.curve import Curve, Point
 from pipeline.train.dataset import Order, Rows
-from pipeline.train.device import device_of, peak, rank_of
+from pipeline.train.device import device_of, keep_memory, peak, rank_of
 from pipeline.train.held_out import HeldOut, Scored, score
 from pipeline.train.model import Batch, Model, build
-from pipeline.train.optim import optimizers, rate
+from pipeline.train.optim import clip, optimizers, rate
 from pipeline.train.settings import Machine, Settings
 from pipeline.train.shapes import Shape
-from pipeline.train.sharding import gathered, shard
+from pipeline.train.sharding import shard
 
 CHECKPOINTS = "checkpoints"
 
@@ -111,6 +111,7 @@ class _Run:
         if machine.threads:
             torch.set_num_threads(machine.threads)
         self.device = device_of(machine)
+        keep_memory(self.device)
         self.model = build(shape, settings.seed).to(self.device)
         if machine.compile:
             for stack in self.model.children():
@@ -153,7 +154,7 @@ class _Run:
             total += loss.detach()
         if self.ranks > 1:
             distributed.all_reduce(total)
-        norm = gathered(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf))
+        norm = clip(self.model, self.settings)
         for optimizer in self.optimizers.values():
             optimizer.step()
             optimizer.zero_grad()

@@ -80,6 +80,16 @@ def optimizers(model: nn.Module, settings: Settings) -> dict[str, torch.optim.Op
     return found
 
 
+def clip(model: nn.Module, settings: Settings) -> Tensor:
+    """The norm of all gradients together, which are scaled down where it is larger than `settings.clip`."""
+    norm = nn.utils.get_total_norm(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
+    whole = gathered(norm)
+    # A GPU would have to be waited for; on a CPU, most steps are spared a pass over all gradients.
+    if settings.clip and (whole.is_cuda or whole > settings.clip):
+        nn.utils.clip_grads_with_norm_(model.parameters(), settings.clip, norm)
+    return whole
+
+
 def rate(settings: Settings, step: int) -> float:
     """The share of the learning rate in a step, counted from 0: up, level, and down to `final` in a straight line."""
     up = settings.warmup

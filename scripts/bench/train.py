@@ -2,18 +2,22 @@
 
 Same widths, depths, vocabulary, rows and batch; whole steps: forward, backward, clipping, AdamW. The plain one has no
 rotary positions, RMSNorm or gates, so less to do; transformers' has the architecture of ours. Rows are one document
-each, or with --documents N several, which ours alone keeps apart. Contestants take turns; medians of the turns. On a
-GPU all three run in bf16, and the share of the peak that its maker states is printed; --compile compiles all three.
-On a busy machine, --clock cpu --threads 1 counts what the process used.
+each, or with --documents N several, which ours alone keeps apart. Contestants are processes of their own and take
+turns on the same tokens; a ratio is the median of those of the turns. On a GPU all three run in bf16, and the share of
+the peak that its maker states is printed; --compile compiles all three. On a busy machine, --clock cpu --threads 1
+counts what a process used.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,14 +25,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.train.batches import Maker, Piece
-from pipeline.train.device import peak
+from pipeline.train.device import keep_memory, peak
 from pipeline.train.model import build
-from pipeline.train.optim import optimizers
+from pipeline.train.optim import clip, optimizers
 from pipeline.train.settings import Settings
 from pipeline.train.shapes import Shape, named_shape
 
 Step = Callable[[np.ndarray], None]
 ROWS = {"nano": 16, "small": 4}
+UNCOUNTED = 2
+"""Turns before the first that counts."""
+
+
+class Task(NamedTuple):
+    """What the contestants are given, and how they are timed."""
+
+    shape: Shape
+    documents: int
+    device: str
+    threads: int
+    clock: str
+    compiled: bool
 
 
 class PlainBlock(nn.Module):
@@ -84,82 +101,99 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="of a step; default: 16 for nano, else 4")
     parser.add_argument("--tokens", type=int, default=8192, help="of the vocabulary")
     parser.add_argument("--documents", type=int, default=1, help="of a row")
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    clock = time.perf_counter if asked.clock == "wall" else time.process_time
     device = torch.device(asked.device)
-    results: dict[str, dict[str, float]] = {}
+    speeds: dict[str, dict[str, float]] = {}
     ratios: dict[str, float] = {}
     for size in asked.sizes:
         shape = named_shape("gpt", size, asked.tokens, 0, asked.length)
         rows = asked.rows or ROWS.get(size, 4)
-        steps = {
-            "gristmill": ours(shape, asked.documents, device, compiled=asked.compile),
-            "plain torch": theirs(Plain(shape), device, compiled=asked.compile),
-            "transformers": llama(shape, device, compiled=asked.compile),
-        }
-        found = {
-            name: rows * asked.length / seconds
-            for name, seconds in race(steps, rows, shape, asked.turns, device, clock).items()
-        }
-        results[size] = found
+        task = Task(shape, asked.documents, asked.device, asked.threads, asked.clock, asked.compile)
+        spent = race(task, rows, asked.turns)
+        speeds[size] = {name: rows * asked.length / statistics.median(taken) for name, taken in spent.items()}
         print(
             f"{size}: {shape.parameters:,} parameters, {rows} rows of {asked.length}, {asked.documents} documents each"
         )
-        for name, speed in found.items():
+        for name, speed in speeds[size].items():
             work = speed * shape.flops()
             share = f", {work / peak(device):.1%} of the peak" if peak(device) else f", {work / 1e9:.1f} GFLOP/s"
             print(f"  {name:13} {speed:12,.0f} tokens/s{share if name == 'gristmill' else ''}")
             if name != "gristmill":
-                ratios[f"{size} against {name}"] = round(found["gristmill"] / speed, 3)
+                turns = zip(spent[name], spent["gristmill"], strict=True)
+                ratios[f"{size} against {name}"] = round(statistics.median(theirs / ours for theirs, ours in turns), 3)
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.2f} times as fast")
     if asked.json:
-        print(json.dumps({"device": device.type, "tokens_per_second": results, "ratios": ratios}))
+        print(json.dumps({"device": device.type, "tokens_per_second": speeds, "ratios": ratios}))
 
 
-def race(
-    steps: dict[str, Step], rows: int, shape: Shape, turns: int, device: torch.device, clock: Callable[[], float]
-) -> dict[str, float]:
-    """Median seconds of a step, each contestant's turn after the other's; one turn before is not counted."""
+def race(task: Task, rows: int, turns: int) -> dict[str, list[float]]:
+    """Seconds of each contestant's step in every turn that counts; in a turn, all are given the same tokens."""
     chance = np.random.default_rng(0)
-    spent: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(turns + 2):
-        ids = chance.integers(1, shape.tokens, (rows, shape.length))
-        names = list(steps)[turn % 3 :] + list(steps)[: turn % 3]
-        for name in names:
-            began = clock()
-            steps[name](ids)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn > 1:
-                spent[name].append(clock() - began)
-    return {name: statistics.median(seconds) for name, seconds in spent.items()}
+    context = multiprocessing.get_context("spawn")
+    lines, processes = {}, []
+    for name in CONTESTANTS:
+        lines[name], far = context.Pipe()
+        processes.append(context.Process(target=contest, args=(name, task, far), daemon=True))
+        processes[-1].start()
+        far.close()
+    spent: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    for turn in range(turns + UNCOUNTED):
+        ids = chance.integers(1, task.shape.tokens, (rows, task.shape.length))
+        first = turn % len(CONTESTANTS)
+        for name in [*list(CONTESTANTS)[first:], *list(CONTESTANTS)[:first]]:
+            lines[name].send(ids)
+            seconds = lines[name].recv()
+            if turn >= UNCOUNTED:
+                spent[name].append(seconds)
+    for name, process in zip(CONTESTANTS, processes, strict=True):
+        lines[name].close()
+        process.join()
+    return spent
 
 
-def ours(shape: Shape, documents: int, device: torch.device, *, compiled: bool) -> Step:
+def contest(name: str, task: Task, line: Connection) -> None:
+    """One contestant: takes tokens, makes a step of them, and says how long that took."""
+    torch.set_num_threads(task.threads)
+    clock = time.perf_counter if task.clock == "wall" else time.process_time
+    step = CONTESTANTS[name](task)
+    while True:
+        try:
+            ids = line.recv()
+        except EOFError:
+            return
+        began = clock()
+        step(ids)
+        if task.device == "cuda":
+            torch.cuda.synchronize()
+        line.send(clock() - began)
+
+
+def ours(task: Task) -> Step:
     """A step as `gristmill train` does it, the making of its batch included."""
+    shape, device = task.shape, torch.device(task.device)
+    keep_memory(device)
     model = build(shape).to(device)
-    if compiled:
+    if task.compiled:
         for block in model.blocks:
             block.compile()
     settings = Settings(steps=10, optimizer="adamw", warmup=0)
     taught = list(optimizers(model, settings).values())
-    maker = Maker(shape, cut=device.type == "cpu" and not compiled)
-    segments = np.arange(shape.length) * documents // shape.length
+    maker = Maker(shape, cut=device.type == "cpu" and not task.compiled)
+    segments = np.arange(shape.length) * task.documents // shape.length
 
     def step(ids: np.ndarray) -> None:
         batch = maker.next_tokens([Piece(row, segments) for row in ids]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = model(batch) / len(batch.targets)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        clip(model, settings)
         for optimizer in taught:
             optimizer.step()
             optimizer.zero_grad()
@@ -167,14 +201,20 @@ def ours(shape: Shape, documents: int, device: torch.device, *, compiled: bool) 
     return step
 
 
-def theirs(model: nn.Module, device: torch.device, *, compiled: bool) -> Step:
+def plain(task: Task) -> Step:
+    """A step of plain torch."""
+    return theirs(Plain(task.shape), task)
+
+
+def theirs(model: nn.Module, task: Task) -> Step:
     """A step as nanoGPT does it: its AdamW is the fused one on a GPU only."""
+    device = torch.device(task.device)
     model.to(device)
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=device.type == "cuda")
-    trained = torch.compile(model) if compiled else model
+    trained = torch.compile(model) if task.compiled else model
 
     def step(ids: np.ndarray) -> None:
         shown = torch.from_numpy(np.roll(ids, 1, axis=1)).to(device)
@@ -188,10 +228,11 @@ def theirs(model: nn.Module, device: torch.device, *, compiled: bool) -> Step:
     return step
 
 
-def llama(shape: Shape, device: torch.device, *, compiled: bool) -> Step:
+def llama(task: Task) -> Step:
     """A step of LlamaForCausalLM, with the loss that it computes itself."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    shape = task.shape
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.width,
@@ -211,7 +252,10 @@ def llama(shape: Shape, device: torch.device, *, compiled: bool) -> Step:
         def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
             return self.model(input_ids=ids, labels=targets).loss
 
-    return theirs(WithLoss(), device, compiled=compiled)
+    return theirs(WithLoss(), task)
+
+
+CONTESTANTS: dict[str, Callable[[Task], Step]] = {"gristmill": ours, "plain torch": plain, "transformers": llama}
 
 
 if __name__ == "__main__":
