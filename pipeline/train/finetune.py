@@ -26,9 +26,10 @@ from pipeline.train.attention import arrange
 from pipeline.train.baseline import labels_of
 from pipeline.train.batches import encoded
 from pipeline.train.checkpoint import CLASSIFIER, TOKENIZER, Sheet, copy_tokenizer, load_model, put, write_tensors
+from pipeline.train.device import keep_memory
 from pipeline.train.metrics import Metrics, compare
 from pipeline.train.model import Bert, Gpt, Model, Tokens, build
-from pipeline.train.optim import optimizers, rate
+from pipeline.train.optim import clip, optimizers, rate
 from pipeline.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ def finetune(
         raise GristmillError(f"labels are {', '.join(labels)}: two are needed at least, and the test's among them")
     encoder = load(folder / TOKENIZER / FILE)
     torch.manual_seed(tuning.seed)
-    classifier = Classifier(model, len(labels)).to(device or "cpu")
+    device = device or torch.device("cpu")
+    keep_memory(device)
+    classifier = Classifier(model, len(labels)).to(device)
     steps = tuning.epochs * -(-len(train) // tuning.batch)
     settings = Settings(
         steps=steps, optimizer="adamw", learning_rate=tuning.learning_rate, warmup=steps // 10, decay=0.8
@@ -137,7 +140,7 @@ def finetune(
         said = classifier([ids[n] for n in chosen])
         loss = functional.cross_entropy(said, truth[chosen].to(said.device), weight=weight)
         loss.backward()
-        nn.utils.clip_grad_norm_(classifier.parameters(), settings.clip)
+        clip(classifier, settings)
         optimizer.step()
         optimizer.zero_grad()
         if (step + 1) % 20 == 0 or step + 1 == steps:

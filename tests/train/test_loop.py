@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from pipeline.train.checkpoint import load_model
 from pipeline.train.curve import CURVE, plot, read_curve
 from pipeline.train.dataset import Rows
 from pipeline.train.loop import Result, fit
-from pipeline.train.optim import Muon, orthogonal, rate
+from pipeline.train.optim import Muon, clip, orthogonal, rate
 from pipeline.train.settings import Machine, Settings
 from pipeline.train.shapes import Kind, Shape
 
@@ -155,6 +156,40 @@ def test_rates_go_up_stay_and_go_down() -> None:
     assert found[5:] == pytest.approx([1.0, 0.82, 0.64, 0.46, 0.28])
     with pytest.raises(ValueError, match="more than 10 steps"):
         Settings(steps=10, warmup=8, decay=0.5)
+
+
+@pytest.mark.parametrize("most", [0.0, 1.0, 5.0, 100.0])
+def test_gradients_are_clipped_as_torch_clips_them(most: float) -> None:
+    torch.manual_seed(0)
+    mine, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        one.grad = 2 * torch.randn(one.shape)
+        other.grad = one.grad.clone()
+    norm = clip(mine, Settings(steps=9, warmup=0, clip=most))
+    assert 5 < float(norm) < 100
+    assert norm == torch.nn.utils.clip_grad_norm_(theirs.parameters(), most or float("inf"))
+    for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+
+
+FREED = """
+import resource
+import torch
+from pipeline.train.device import keep_memory
+keep_memory(torch.device("cpu"))
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    tensors = [torch.ones(1 << 22) for _ in range(8)]
+    del tensors
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_memory_of_a_step_serves_the_next() -> None:
+    found = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    # 128 MiB are 32,768 pages.
+    assert int(found.stdout) < 1000
 
 
 def test_muon_steps_are_orthogonal_part_by_part() -> None:
