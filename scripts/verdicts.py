@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=50, help="half of the text is that of one document in so many")
     parser.add_argument("--experiments", nargs="+", default=["others", "itself"], choices=["others", "itself"])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of the transformer")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     given = parser.parse_args()
     contest = PRESETS[given.preset]
@@ -67,7 +68,13 @@ def main() -> None:
 
         found = {
             lang: experiments(
-                given.folder / f"{lang}.jsonl.gz", given.out / lang, contest, given.experiments, do, few=given.few
+                given.folder / f"{lang}.jsonl.gz",
+                given.out / lang,
+                contest,
+                given.experiments,
+                do,
+                few=given.few,
+                device=given.device,
             )
             for lang in given.languages
         }
@@ -75,7 +82,9 @@ def main() -> None:
         print(json.dumps(found, ensure_ascii=False))
 
 
-def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do: Do, *, few: int) -> dict[str, object]:
+def experiments(
+    path: Path, folder: Path, contest: Contest, names: list[str], do: Do, *, few: int, device: str
+) -> dict[str, object]:
     """The outcomes in one language, each with what was expected."""
     with gzip.open(path, "rt", encoding="utf-8") as lines_of:
         rows = [json.loads(line) for line in lines_of]
@@ -93,10 +102,13 @@ def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do
         )
     )
     found: dict[str, object] = {}
+
+    def validated(arms: list[Arm], contest: Contest) -> Validation:
+        name = f"{path.name} clean"
+        return validate(arms, [outside], contest, folder / "runs", do, corpus=name, device=device, drop_overlap=True)
+
     if "others" in names:
-        made = validate(
-            [own, *others], [outside], contest, folder / "runs", do, corpus=f"{path.name} clean", drop_overlap=True
-        )
+        made = validated([own, *others], contest)
         print(f"\n{path.name}: clean\n{as_text(made)}", flush=True)
         said = outcomes(made)
         found |= {
@@ -107,7 +119,7 @@ def experiments(path: Path, folder: Path, contest: Contest, names: list[str], do
         }
     if "itself" in names:
         often = contest.model_copy(update={"seeds": TIMES * contest.seeds, "rates": (1.0,)})
-        made = validate([own], [outside], often, folder / "runs", do, corpus=f"{path.name} clean", drop_overlap=True)
+        made = validated([own], often)
         found |= against_itself(made, contest.seeds)
     print(json.dumps(found, indent=1), flush=True)
     return found
