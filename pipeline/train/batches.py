@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.train.attention import Sight, arrange, visible
+from pipeline.train.attention import Sight, Way, arrange, visible
 from pipeline.train.dataset import NO_LOSS
 from pipeline.train.model import Batch, Tokens
 from pipeline.train.shapes import EXTRA_TOKENS, MASKED, NOISE, SPAN, Shape
@@ -39,7 +39,7 @@ class Maker:
 
     shape: Shape
     pairs: bool = False
-    cut: bool = True
+    way: Way = "pieces"
 
     def make(
         self, rows: Sequence[Piece], chances: Sequence[np.random.Generator], others: Sequence[Piece] = ()
@@ -54,7 +54,7 @@ class Maker:
     def next_tokens(self, rows: Sequence[Piece]) -> Batch:
         """Each token from those before it in its document; the first from the end token."""
         ids, segments = _stacked(rows)
-        order, sight = arrange(segments, causal=True, heads=self.shape.heads, cut=self.cut)
+        order, sight = arrange(segments, causal=True, heads=self.shape.heads, way=self.way)
         ids, segments = ids[order], segments[order]
         shown = np.roll(ids, 1, axis=1)
         shown[_begins(segments)] = self.shape.end
@@ -64,7 +64,7 @@ class Maker:
         """Masked tokens from all others of their document."""
         ids, segments = _stacked(rows)
         shown, targets = self._with_masks(ids, segments >= 0, chances)
-        order, sight = arrange(segments, causal=False, heads=self.shape.heads, cut=self.cut)
+        order, sight = arrange(segments, causal=False, heads=self.shape.heads, way=self.way)
         return _batch(shown[order], segments[order], targets[order], sight, order)
 
     def paired(self, rows: Sequence[Piece], chances: Sequence[np.random.Generator], others: Sequence[Piece]) -> Batch:
@@ -86,7 +86,7 @@ class Maker:
             ids[index, : len(row)], segments[index, : len(row)] = row, 0
             types[index, len(first) + 2 : len(row)] = 1
         shown, targets = self._with_masks(ids, (segments >= 0) & (ids < self.shape.tokens), chances)
-        order, sight = arrange(segments, causal=False, heads=self.shape.heads, cut=self.cut)
+        order, sight = arrange(segments, causal=False, heads=self.shape.heads, way=self.way)
         return _batch(
             shown[order],
             segments[order],

@@ -100,6 +100,7 @@ def score(model: Model, encoder: Encoder, held_out: HeldOut) -> Scored:
     """Score every document. What bert and t5 are asked for is drawn from the number of the piece alone."""
     import torch
 
+    from pipeline.train.attention import best_way
     from pipeline.train.batches import Maker, Piece, chance_of
 
     texts = held_out.documents["text"].to_pylist()
@@ -114,7 +115,7 @@ def score(model: Model, encoder: Encoder, held_out: HeldOut) -> Scored:
     counts[:, 0] = pc.binary_length(held_out.documents["text"]).to_numpy()
     counts[:, 1] = np.diff(offsets)
     device = next(model.parameters()).device
-    maker = Maker(model.shape, cut=device.type == "cpu")
+    maker = Maker(model.shape, way=best_way(device))
     is_training = model.training
     model.eval()
     for group in _groups([len(piece) for _, piece in pieces]):

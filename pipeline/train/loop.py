@@ -18,6 +18,7 @@ from torch import distributed, nn
 from pipeline import __version__
 from pipeline.backends.tokenizer import FILE, load
 from pipeline.core.errors import GristmillError, UsageError
+from pipeline.train.attention import best_way
 from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.checkpoint import Sheet, State, restore, save, save_model
 from pipeline.train.curve import Curve, Point
@@ -124,7 +125,7 @@ class _Run:
         self.step = state.step if state else 0
         at = state.order if state else Order(len(rows), settings.seed).state()
         self.feed = Feed(rows, Order.resumed(at, rank_of(), self.ranks))
-        self.maker = Maker(shape, settings.pairs, cut=self.device.type == "cpu" and not machine.compile)
+        self.maker = Maker(shape, settings.pairs, best_way(self.device, compiled=machine.compile))
         self.curve = Curve(self.out, self.step)
         self.tokens = 0
         self._open: list[tuple[float, torch.Tensor, torch.Tensor]] = []

@@ -11,7 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 CHUNK = 1 << 22
-"""Logits in a chunk: 16 MiB in float32."""
+"""Logits in a chunk on a CPU: 16 MiB in float32."""
+
+GPU_CHUNK = 1 << 27
+"""On a GPU, which wants few large calls: 512 MiB."""
 
 LEAST = 256
 """Tokens in a chunk: with fewer, adding up the gradient of the weights takes longer than the rest."""
@@ -32,8 +35,8 @@ def judged(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None 
     """-ln p(target) of each token, float32, and whether the target is the likeliest; without gradients."""
     losses, hits = hidden.new_zeros(len(hidden), dtype=torch.float32), torch.zeros_like(targets, dtype=torch.bool)
     with torch.no_grad():
-        for part in _chunks(len(hidden), len(weight)):
-            logits = _logits(hidden[part], weight, bias)
+        for part in _chunks(hidden, weight):
+            logits = _logits(hidden[part], weight, bias).float()
             losses[part] = functional.cross_entropy(logits, targets[part], reduction="none")
             hits[part] = logits.argmax(1) == targets[part]
     return losses, hits
@@ -51,8 +54,8 @@ class _HeadLoss(torch.autograd.Function):
         begin = torch.empty if is_exact and len(hidden) else torch.zeros
         d_weight = begin(weight.shape, dtype=torch.float32, device=weight.device)
         d_bias = None if bias is None else torch.zeros_like(bias)
-        for part in _chunks(len(hidden), len(weight)):
-            grad, target = _logits(hidden[part], weight, bias).softmax(1), targets[part, None]
+        for part in _chunks(hidden, weight):
+            grad, target = _logits(hidden[part], weight, bias).softmax(1, torch.float32), targets[part, None]
             said = grad.gather(1, target)
             total -= said.clamp_min(UNLIKELY).log().sum()
             grad.scatter_add_(1, target, torch.full_like(said, -1.0))
@@ -74,9 +77,9 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return functional.linear(hidden, weight, None if bias is None else bias.to(weight.dtype)).float()
+    return functional.linear(hidden, weight, None if bias is None else bias.to(weight.dtype))
 
 
-def _chunks(tokens: int, vocabulary: int) -> list[slice]:
-    step = max(LEAST, CHUNK // vocabulary)
-    return [slice(first, first + step) for first in range(0, tokens, step)]
+def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
+    step = max(LEAST, (GPU_CHUNK if hidden.is_cuda else CHUNK) // len(weight))
+    return [slice(first, first + step) for first in range(0, len(hidden), step)]

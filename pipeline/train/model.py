@@ -81,13 +81,13 @@ class Model(nn.Module, ABC):
     def forward(self, batch: Batch) -> Tensor:
         """The sum over targets of -ln p(target)."""
         weight, bias = self.head
-        return head_loss(self.states(batch).flatten(0, 1)[batch.at], weight, batch.targets, bias)
+        return head_loss(_taken(self.states(batch), batch.at), weight, batch.targets, bias)
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """-ln p(target) of every target, and whether it was the likeliest."""
         weight, bias = self.head
-        return judged(self.states(batch).flatten(0, 1)[batch.at], weight, batch.targets, bias)
+        return judged(_taken(self.states(batch), batch.at), weight, batch.targets, bias)
 
     def logits(self, batch: Batch) -> Tensor:
         """Of every token of every row: (rows, tokens, vocabulary)."""
@@ -158,9 +158,7 @@ class Bert(Model):
     def forward(self, batch: Batch) -> Tensor:
         """The sum over masked tokens; with pairs, their mean loss is added for each masked token."""
         read = self.read(batch.tokens)
-        loss = head_loss(
-            self._transformed(read.flatten(0, 1)[batch.at]), self.embedding.weight, batch.targets, self.bias
-        )
+        loss = head_loss(self._transformed(_taken(read, batch.at)), self.embedding.weight, batch.targets, self.bias)
         if batch.follows is None:
             return loss
         return loss + functional.cross_entropy(self.pairs(read), batch.follows) * len(batch.targets)
@@ -240,6 +238,12 @@ def build(shape: Shape, seed: int = 0) -> Model:
     finally:
         torch.random.set_rng_state(state)
     return model
+
+
+def _taken(states: Tensor, at: Tensor) -> Tensor:
+    """The states (targets, width) at places counted through all rows; all of them are not copied."""
+    flat = states.flatten(0, 1)
+    return flat if len(at) == len(flat) else flat[at]
 
 
 def _start(model: nn.Module, std: float, others: dict[str, float] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,7 +20,8 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 class Muon(torch.optim.Optimizer):
     """Steps of equal size in all directions: momentum, orthogonalised by Newton and Schulz (Jordan et al. 2024).
 
-    Matrices that lie on top of each other in one parameter (its `parts`) are taken apart. The step is scaled to about
+    Matrices that lie on top of each other in one parameter (its `parts`) are taken apart, and all of one shape are done
+    together. The step is scaled to about
     the size of AdamW's (Liu et al. 2025), so that both go by the same rate and weight decay.
     """
 
@@ -30,18 +32,22 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:
         """Change every parameter that has a gradient."""
         for group in self.param_groups:
+            alike = defaultdict(list)
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                momentum = state.setdefault("momentum", torch.zeros_like(parameter))
-                momentum.lerp_(parameter.grad, 1 - group["momentum"])
-                ahead = parameter.grad.lerp(momentum, group["momentum"])
-                parts = gathered(ahead).view(getattr(parameter, "parts", 1), -1, parameter.shape[-1])
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                if parameter.grad is not None:
+                    alike[parameter.shape, getattr(parameter, "parts", 1)].append(parameter)
+            for (shape, n_parts), parameters in alike.items():
+                parts = torch.cat([self._ahead(p, group["momentum"]).view(n_parts, -1, shape[-1]) for p in parameters])
                 scale = 0.2 * math.sqrt(max(parts.shape[1:]))
-                change = placed(orthogonal(parts).view(parameter.shape), parameter)
-                parameter.add_(change, alpha=-group["lr"] * scale)
+                for parameter, change in zip(parameters, orthogonal(parts).split(n_parts), strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(placed(change.reshape(shape), parameter), alpha=-group["lr"] * scale)
+
+    def _ahead(self, parameter: Tensor, share: float) -> Tensor:
+        """Where its gradient and momentum point together."""
+        momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+        momentum.lerp_(parameter.grad, 1 - share)
+        return gathered(parameter.grad.lerp(momentum, share))
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -4,7 +4,9 @@ With `--device cpu` the loops of the CPU run, one thread: their speed says nothi
 With `--device cuda` nothing else changes. The table learns from half of the texts, the other half is counted. Memory
 is what a kernel has to read and write at least once; cached is what its look-ups move besides, in sectors of 32 bytes,
 from tables that fit in the second-level cache. From these follow the bounds on paper: those of an H100 by its data
-sheet, and the share of it that such kernels reach, which is assumed. Texts are those of $GRISTMILL_DATA/prose, or made
+sheet, and the share of it that such kernels reach, which is assumed. Rates of the whole are medians of five times,
+once the table knows the texts, on as many copies of them as make 128 MiB; beside them that of the library on one core.
+Texts are those of $GRISTMILL_DATA/prose, or made
 up; the tokenizer is trained on them unless one is named. Prints a table; with --json, one JSON object as the last line.
 """
 
@@ -15,26 +17,30 @@ import gzip
 import json
 import os
 import random
+import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.backends.tokenizer import load
 from pipeline.core.schema import documents
 from pipeline.core.shards import write_table
 from pipeline.core.stage import Sketches
 from pipeline.kernels import pack
-from pipeline.kernels.pack.lanes import SEGMENT, Engine, buffers
+from pipeline.kernels.pack.lanes import SEGMENT, Engine, Window, buffers
 from pipeline.kernels.pack.plan import lay
 from pipeline.tokens.fit import fit
 from pipeline.tokens.train_bpe import TrainBpe
+from pipeline.tokens.window import Host
 
 LENGTH = 2048
+LARGE = 1 << 27
 SECTOR = 32
 
 MEMORY = 3.35e12 * 0.6
@@ -81,18 +87,19 @@ def measure(path: Path, device: str, column: pa.LargeStringArray) -> dict[str, A
     Timed.seconds.clear()
     engine.encode(new)
     parts = dict(Timed.seconds)
-    lane = next(made for made in reversed(Timed.made) if "cut" in made.threads and "fill" not in made.threads)
+    lane = next(made for made in reversed(Timed.made) if "cut" in made.launched and "fill" not in made.launched)
     blocks = engine.blocks(new, fit, LENGTH, end=0, pad=0)
     parts["fill"] = Timed.seconds["fill"]
     plain = Engine(path, pack.find(device))
-    plain.encode(known)
+    many = pa.concat_arrays([new] * max(1, LARGE // n_bytes)) if device == "cuda" else new
     bytes_moved, counts = moved(lane, n_bytes, blocks.n_rows * LENGTH)
     return {
         "device": device,
         "text": n_bytes,
         "counts": counts,
-        "to ids, GB/s": rate(lambda: plain.encode(new), n_bytes),
-        "to rows, GB/s": rate(lambda: rows(plain, new), n_bytes),
+        "to ids, GB/s": rate(lambda: plain.encode(many), len(buffers(many)[0])),
+        "to rows, GB/s": rate(lambda: rows(plain.window(), many), len(buffers(many)[0])),
+        "library to rows, GB/s a core": rate(lambda: rows(Host(load(path)), new), n_bytes, time.process_time),
         "parts": {
             name: {
                 "GB/s": round(n_bytes / parts[name] / 1e9, 3) if parts.get(name) else None,
@@ -107,7 +114,7 @@ def measure(path: Path, device: str, column: pa.LargeStringArray) -> dict[str, A
 
 def moved(lane: Any, n_bytes: int, n_packed: int) -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
     """Bytes of memory and of cache a byte of text, by kernel; and the counts that they follow from."""
-    segments, n_documents = lane.threads["cut"], lane.threads["ends"] - 1
+    segments, n_documents = lane.launched["cut"], lane.launched["ends"] - 1
     pieces = int(lane.get("pieces", segments).sum())
     misses, longs, tokens = lane.get("tally", 3).tolist()
     spans = lane.get("misses", 3 * misses).reshape(-1, 3)
@@ -162,11 +169,11 @@ def timed(device: type[Any]) -> type[Any]:
 
         def __init__(self) -> None:
             super().__init__()
-            self.threads: dict[str, int] = {}
+            self.launched: dict[str, int] = {}
             self.made.append(self)
 
         def launch(self, name: str, n: int, *args: Any) -> None:
-            self.threads[name] = n
+            self.launched[name] = n
             self._clock(name, lambda: super(Timed, self).launch(name, n, *args))
 
         def put(self, name: str, source: np.ndarray) -> Any:
@@ -186,17 +193,19 @@ def timed(device: type[Any]) -> type[Any]:
     return Timed
 
 
-def rows(engine: Engine, column: pa.LargeStringArray) -> np.ndarray:
+def rows(window: Window | Host, column: pa.LargeStringArray) -> np.ndarray:
     """What a build does with a window: ids stay on the device, rows come back."""
-    window = engine.window()
     return window.fill(lay(window.add(column), fit, LENGTH), LENGTH, end=0, pad=0)()
 
 
-def rate(work: Any, n_bytes: int) -> float:
-    """GB a second."""
-    started = time.perf_counter()
-    work()
-    return round(n_bytes / (time.perf_counter() - started) / 1e9, 4)
+def rate(work: Callable[[], object], n_bytes: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """GB a second: the median of five times, after a first one."""
+    seconds = []
+    for _ in range(6):
+        started = clock()
+        work()
+        seconds.append(clock() - started)
+    return round(n_bytes / statistics.median(seconds[1:]) / 1e9, 4)
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -207,7 +216,8 @@ def show(figures: dict[str, Any]) -> None:
         print(f"{name:12}{part['GB/s'] or float('nan'):12.3f}{part['memory']:12.2f}{part['cached']:12.2f}")
     for column in ("memory", "cached"):
         print(f"{column} in all: {sum(part[column] for part in figures['parts'].values()):.1f} bytes a byte of text")
-    print(f"all in all, here: {figures['to ids, GB/s']} GB/s to ids, {figures['to rows, GB/s']} to rows on the host")
+    print(f"all in all, here: {figures['to ids, GB/s']} GB/s to ids, {figures['to rows, GB/s']} to rows on the host;")
+    print(f"the library, one core: {figures['library to rows, GB/s a core']} GB/s to rows")
     print("an H100 on paper, GB/s:", ", ".join(f"{name} {value}" for name, value in figures["on paper"].items()))
 
 

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.train.attention import best_way
 from pipeline.train.batches import Maker, Piece
 from pipeline.train.device import keep_memory, peak
 from pipeline.train.model import build
@@ -185,7 +186,7 @@ def ours(task: Task) -> Step:
             block.compile()
     settings = Settings(steps=10, optimizer="adamw", warmup=0)
     taught = list(optimizers(model, settings).values())
-    maker = Maker(shape, cut=device.type == "cpu" and not task.compiled)
+    maker = Maker(shape, way=best_way(device, compiled=task.compiled))
     segments = np.arange(shape.length) * task.documents // shape.length
 
     def step(ids: np.ndarray) -> None:

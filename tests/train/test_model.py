@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+from torch.nn.attention import varlen
 
-from pipeline.train.attention import arrange, attend
+from pipeline.train.attention import Way, arrange, attend, best_way
 from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.block import Past
 from pipeline.train.dataset import Rows
@@ -34,17 +38,33 @@ def pieces(rows: Rows, numbers: range) -> list[Piece]:
     return [Piece(row["input_ids"], row["segment_ids"]) for row in map(rows.__getitem__, numbers)]
 
 
-@pytest.mark.parametrize("cut", [True, False])
+def one_by_one(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bounds: torch.Tensor, _: torch.Tensor, *most: int, **window: Any
+) -> torch.Tensor:
+    """What `varlen_attn` does on a GPU, (tokens, heads, width)."""
+    causal = window["window_size"] == (-1, 0)
+    assert max(most) >= bounds.diff().max()
+    seen = [
+        functional.scaled_dot_product_attention(*(x[a:b].transpose(0, 1) for x in (q, k, v)), is_causal=causal)
+        for a, b in itertools.pairwise(bounds.tolist())
+    ]
+    return torch.cat(seen, dim=1).transpose(0, 1)
+
+
+@pytest.mark.parametrize("way", ["pieces", "mask", "bounds"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_and_gradients_are_those_of_documents_read_one_by_one(
-    kind: Kind, cut: bool, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
+    kind: Kind, way: Way, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.train.attention.CALL_COST", 100)
     monkeypatch.setattr("pipeline.train.loss.CHUNK", 7 * 320)
     monkeypatch.setattr("pipeline.train.loss.LEAST", 1)
+    monkeypatch.setattr(varlen, "varlen_attn", one_by_one)
     model = small(kind)
-    batch = Maker(model.shape, cut=cut).make(pieces(make_rows(), range(8)), [chance_of(0, 0, n) for n in range(8)])
-    assert kind == "t5" or (0 < batch.tokens.sight.whole < 8 and (batch.tokens.sight.mask is None) == cut)
+    batch = Maker(model.shape, way=way).make(pieces(make_rows(), range(8)), [chance_of(0, 0, n) for n in range(8)])
+    sight = batch.tokens.sight
+    told = {"pieces": len(sight.cuts), "mask": sight.mask is not None, "bounds": sight.bounds is not None}
+    assert kind == "t5" or (told.pop(way) and not any(told.values()) and (sight.whole == 0) == (way == "bounds"))
     loss = model(batch)
     loss.backward()
     found = {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -63,6 +83,28 @@ def test_loss_and_gradients_are_those_of_documents_read_one_by_one(
     torch.testing.assert_close(losses.sum(), expected.detach(), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+@pytest.mark.parametrize("way", ["mask", "bounds", "best"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu_loss_and_gradients_are_about_those_of_a_cpu(
+    kind: Kind, way: Way, make_rows: Callable[..., Rows]
+) -> None:
+    device = torch.device("cuda")
+    rows = pieces(make_rows(), range(8))
+    found = []
+    for place, asked in ((torch.device("cpu"), "pieces"), (device, best_way(device) if way == "best" else way)):
+        model = small(kind).to(place)
+        batch = Maker(model.shape, way=asked).make(rows, [chance_of(0, 0, n) for n in range(8)])
+        with torch.autocast("cuda", torch.bfloat16, enabled=place == device):
+            loss = model(batch.to(place))
+        loss.backward()
+        gradients = [p.grad.flatten().cpu() for p in model.parameters() if p.grad is not None]
+        found.append((loss.detach().cpu(), torch.cat(gradients)))
+    (loss, gradient), (other, like) = found
+    torch.testing.assert_close(other, loss, rtol=2e-3, atol=0)
+    assert (like - gradient).norm() < 0.03 * gradient.norm()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_document_does_not_feel_its_neighbours(kind: Kind) -> None:
     model = small(kind)
@@ -72,7 +114,7 @@ def test_a_document_does_not_feel_its_neighbours(kind: Kind) -> None:
     mixed = np.where(segments == 1, one, other)
     losses = []
     for ids in (one, mixed):
-        batch = Maker(model.shape, cut=False).make([Piece(ids, segments)], [chance_of(0, 0, 0)])
+        batch = Maker(model.shape, way="mask").make([Piece(ids, segments)], [chance_of(0, 0, 0)])
         places = batch.tokens.places.flatten()[batch.at]
         begins = torch.nonzero(torch.diff(places, prepend=torch.tensor([1])) < 0).flatten()
         found, _ = model.judge(batch)
@@ -157,7 +199,7 @@ def test_compiled_blocks_give_the_loss_and_the_gradients_of_plain_ones() -> None
     found = []
     for compiled in (False, True):
         model = small("gpt")
-        batch = Maker(model.shape, cut=False).next_tokens([Piece(np.arange(1, 65), np.zeros(64, int))] * 2)
+        batch = Maker(model.shape, way="mask").next_tokens([Piece(np.arange(1, 65), np.zeros(64, int))] * 2)
         for block in model.blocks if compiled else ():
             block.compile(backend="aot_eager")
         loss = model(batch)
@@ -172,7 +214,7 @@ def test_rows_are_put_by_what_their_attention_costs() -> None:
     assert order.tolist() == [1, 0, 2] and sight.whole == 1 and sight.cuts == ((0, 500, 1024),)
     assert sight.mask is not None and len(sight.mask) == 1
     q, k, v = torch.randn(3, 3, 4, 1024, 8).unbind(0)
-    _, masked = arrange(segments[order], causal=True, heads=4, cut=False)
+    _, masked = arrange(segments[order], causal=True, heads=4, way="mask")
     torch.testing.assert_close(attend(q, k, v, sight), attend(q, k, v, masked))
 
 
