@@ -176,7 +176,7 @@ def rotated(joined: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, T
 def _composed(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """What `_turn` writes, for a compiler: it does not follow what is written into a part of a part."""
     first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor, sign: int, out: Tensor) -> Tensor:

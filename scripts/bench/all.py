@@ -3,7 +3,8 @@
 `python scripts/bench/all.py` runs all, one after another, on a machine that should have nothing else to do;
 `--only rules pii` runs these and leaves the other sections as they are; `--repeat 3` runs each three times, so that
 the page shows medians and spreads of whole runs. Results are kept in docs/performance.json, of which the page is a
-function: `--render` writes it again. A benchmark that fails keeps its old figures and is named, and the exit code is 1.
+function: `--render` writes it again. A benchmark that fails keeps its old figures and is named, and the exit code is 1;
+one that needs a GPU keeps them where there is none.
 Peers live in bench-env/ (scripts/bench/setup.sh), texts in $GRISTMILL_DATA.
 """
 
@@ -36,6 +37,7 @@ class Bench:
     ratios: str = "times as fast as"
     arguments: tuple[str, ...] = ()
     script: str = ""
+    on_gpu: bool = False
 
     @property
     def command(self) -> list[str]:
@@ -62,7 +64,17 @@ BENCHES = (
     Bench("report", "A report of 100,000 documents, written and opened in a browser"),
     Bench("scale", "Cost of a document, from a thousand to a million of them", "times the cost", ("--million",)),
     Bench("train", "A step of training"),
-    Bench("gpu_pack", "Tokenize and pack on a GPU, on paper"),
+    Bench(
+        "train_gpu",
+        "A step of training on a GPU",
+        arguments=(
+            *("--device", "cuda", "--sizes", "nano", "small", "base"),
+            *("--length", "1024", "--rows", "16", "--turns", "9"),
+        ),
+        script="train.py",
+        on_gpu=True,
+    ),
+    Bench("gpu_pack", "Tokenize and pack on a GPU", arguments=("--device", "cuda", "--megabytes", "40"), on_gpu=True),
 )
 
 
@@ -77,7 +89,9 @@ def main() -> None:
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = []
     for bench in [] if options.render else BENCHES:
-        if options.only is None or bench.name in options.only:
+        if bench.on_gpu and not gpu():
+            print(f"{bench.name}: needs a GPU, and nvidia-smi names none", file=sys.stderr, flush=True)
+        elif options.only is None or bench.name in options.only:
             print(f"{bench.name}: {' '.join(bench.command)}", file=sys.stderr, flush=True)
             try:
                 results[bench.name] = measure(bench, options.repeat)
@@ -113,7 +127,8 @@ def measure(bench: Bench, repeat: int) -> dict[str, Any]:
         },
         "printed": [line.rstrip() for line in lines[:-1]][:PRINTED_LINES],
         "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} cores of {processor()}, Python {platform.python_version()}",
+        "machine": f"{f'{gpu()}, ' * bench.on_gpu}{os.cpu_count()} cores of {processor()}, "
+        f"Python {platform.python_version()}",
         "load_before": round(load, 1),
         "seconds": round((time.perf_counter() - started) / repeat),
     }
@@ -141,6 +156,15 @@ def processor() -> str:
     return names[0] if names and names[0] != "unknown" else platform.machine()
 
 
+def gpu() -> str:
+    """The name of the first GPU; empty where there is none."""
+    try:
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.partition("\n")[0].strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def render(results: dict[str, Any]) -> str:
     """The page."""
     parts = [
@@ -160,9 +184,8 @@ def render(results: dict[str, Any]) -> str:
             parts.append("\n".join(table(bench.ratios, found["ratios"])))
         if found["printed"]:
             parts.append("\n".join(["```text", *found["printed"], "```"]))
-        parts.append(
-            f"{found['date']}, {found['machine']}, load {found['load_before']} before, {found['seconds']} s a run."
-        )
+        load = f"load {found['load_before']} before, " if "load_before" in found else ""
+        parts.append(f"{found['date']}, {found['machine']}, {load}{found['seconds']} s a run.")
     return "\n\n".join(parts) + "\n"
 
 

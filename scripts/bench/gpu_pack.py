@@ -71,6 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = options.tokenizer or train(Path(folder), column, options.vocab)
         figures = measure(path, device, column)
+    figures["ratios"] = {"the library on one core": figures["to rows, GB/s"] / figures["library to rows, GB/s a core"]}
     show(figures)
     if options.json:
         print(json.dumps(figures))

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import varlen
 
-from pipeline.train.attention import Way, arrange, attend, best_way
+from pipeline.train.attention import Way, arrange, attend, best_way, rotary_tables, rotated
 from pipeline.train.batches import Maker, Piece, chance_of
 from pipeline.train.block import Past
 from pipeline.train.dataset import Rows
@@ -206,6 +206,17 @@ def test_compiled_blocks_give_the_loss_and_the_gradients_of_plain_ones() -> None
         found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
     for plainly, other in zip(*found, strict=True):
         torch.testing.assert_close(other, plainly, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_compiled_rotation_is_the_plain_one_in_the_same_precision(dtype: torch.dtype) -> None:
+    joined = torch.randn(2, 16, 3, 4, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    cos, sin = (table[:, None] for table in rotary_tables(16, 8))
+    compiled = torch.compile(rotated, backend="aot_eager")(joined, cos, sin)
+    for other, plainly in zip(compiled, rotated(joined, cos, sin), strict=True):
+        assert other.dtype == dtype
+        torch.testing.assert_close(other, plainly, rtol=0, atol=1e-6 if dtype == torch.float32 else 0.03)
 
 
 def test_rows_are_put_by_what_their_attention_costs() -> None:
