@@ -123,10 +123,8 @@ def _takes_bounds(device: torch.device) -> bool:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return False
-    return "window_size" in inspect.signature(varlen_attn).parameters and torch.cuda.get_device_capability(device) >= (
-        8,
-        0,
-    )
+    has_windows = "window_size" in inspect.signature(varlen_attn).parameters
+    return has_windows and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:

@@ -21,8 +21,8 @@ class Muon(torch.optim.Optimizer):
     """Steps of equal size in all directions: momentum, orthogonalised by Newton and Schulz (Jordan et al. 2024).
 
     Matrices that lie on top of each other in one parameter (its `parts`) are taken apart, and all of one shape are done
-    together. The step is scaled to about
-    the size of AdamW's (Liu et al. 2025), so that both go by the same rate and weight decay.
+    together. The step is scaled to about the size of AdamW's (Liu et al. 2025), so that both go by the same rate and
+    weight decay.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
