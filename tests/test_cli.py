@@ -75,6 +75,7 @@ def test_a_build_shows_its_funnel_and_says_where_things_are(tmp_path: Path) -> N
     assert answer["worked"] == 0
 
 
+@pytest.mark.slow
 def test_overrides_and_limits_build_beside_the_corpus(corpus: Path) -> None:
     recipe = corpus.parents[1] / "recipes" / "small.yaml"
     result = run("build", recipe, "--root", corpus.parent, "--workers", 1, "--limit", 30, "--set", "pack.length=64")
@@ -84,6 +85,7 @@ def test_overrides_and_limits_build_beside_the_corpus(corpus: Path) -> None:
     assert read["read:good"] == 30 and read["read:web"] == 30
 
 
+@pytest.mark.slow
 def test_plan_tells_what_is_cached(corpus: Path, tmp_path: Path) -> None:
     recipe = corpus.parents[1] / "recipes" / "small.yaml"
     cached = json.loads(run("plan", recipe, "--root", corpus.parent, "--json").stdout)
@@ -93,6 +95,7 @@ def test_plan_tells_what_is_cached(corpus: Path, tmp_path: Path) -> None:
     assert "to do" in run("plan", recipe, "--root", tmp_path).output
 
 
+@pytest.mark.slow
 def test_a_census_and_its_what_if(corpus: Path) -> None:
     recipe = corpus.parents[1] / "recipes" / "small.yaml"
     asked = ("census", recipe, "--root", corpus.parent, "--workers", 1)
@@ -109,6 +112,7 @@ def test_a_census_and_its_what_if(corpus: Path) -> None:
     assert answer["measured"] == [] and {rule["reason"] for rule in answer["rules"]} >= {"above_maximum"}
 
 
+@pytest.mark.slow
 def test_limits_for_a_language_are_yaml_to_paste(tmp_path: Path) -> None:
     stages = ["normalize", {"language": {"backend": "fasttext"}}, "gopher"]
     fields = {key: value for key, value in projects.RECIPE.items() if key not in ("tokenizer", "pack")}
@@ -122,6 +126,7 @@ def test_limits_for_a_language_are_yaml_to_paste(tmp_path: Path) -> None:
     assert "gopher" in run("plan", projects.write_recipe(tmp_path, pasted), "--root", tmp_path / "out").output
 
 
+@pytest.mark.slow
 def test_peek_and_explain_agree(corpus: Path) -> None:
     peeked = json.loads(run("peek", corpus, "--reason", "near_duplicate", "-n", 1, "--json").stdout)
     [dropped] = peeked["sample"]
@@ -132,6 +137,7 @@ def test_peek_and_explain_agree(corpus: Path) -> None:
     assert "kept" in run("explain", corpus, kept["document"]["url"]).output
 
 
+@pytest.mark.slow
 def test_what_bands_and_rows_mean(corpus: Path) -> None:
     shown = json.loads(run("lsh", "--bands", 14, "--rows", 8, "--json").output)
     assert shown["probability"]["0.8"] == pytest.approx(0.9235, abs=1e-4)
@@ -222,6 +228,7 @@ def test_pack_writes_a_layout_and_names_the_others(corpus: Path, tmp_path: Path)
         )
 
 
+@pytest.mark.slow
 def test_remove_takes_a_document_out_of_text_tokens_and_card(tmp_path: Path) -> None:
     recipe = projects.make_project(tmp_path, n_files=2, per_file=20)
     run("build", recipe, "--root", tmp_path / "out", "--workers", 1)

@@ -27,6 +27,7 @@ def run(*arguments: object, given: str | None = None) -> Result:
     return done
 
 
+@pytest.mark.slow
 def test_a_release_proves_what_its_corpus_does(corpus: Path, tmp_path: Path) -> None:
     release = tmp_path / "release"
     told = json.loads(run("export", corpus, "--out", release, "--json").output)
@@ -44,6 +45,7 @@ def test_a_release_proves_what_its_corpus_does(corpus: Path, tmp_path: Path) -> 
         run("prove", corpus, "x", "--by", "title")
 
 
+@pytest.mark.slow
 def test_a_release_differs_from_its_corpus_in_nothing(corpus: Path, tmp_path: Path) -> None:
     run("export", corpus, "--out", tmp_path / "release", "--format", "arrow")
     found = run("diff", corpus, tmp_path / "release", "--out", tmp_path / "CHANGES.md").output
@@ -52,6 +54,7 @@ def test_a_release_differs_from_its_corpus_in_nothing(corpus: Path, tmp_path: Pa
     assert json.loads(run("diff", corpus, tmp_path / "release", "--json").output)["recipe"] == []
 
 
+@pytest.mark.slow
 def test_a_name_that_is_none_is_refused_before_anything_is_asked(corpus: Path) -> None:
     with pytest.raises(GristmillError, match="write it as user/name"):
         run("publish", corpus, "name", "--dry-run")

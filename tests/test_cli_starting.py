@@ -46,6 +46,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(ending.value.code or 0)
 
 
+@pytest.mark.slow
 def test_recipes_are_listed_and_found_where_the_package_is() -> None:
     names = {recipe["name"] for recipe in json.loads(run("recipes", "--json").stdout)}
     assert names == {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
@@ -89,6 +90,7 @@ def test_pages_are_extracted_and_folders_elsewhere_are_named(
     assert "\n  - extract" in (project / "recipes" / "pages.yaml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -107,6 +109,7 @@ def test_nothing_is_written_where_something_is_wrong(project: Path, words: str, 
     assert [path.name for path in (project / "recipes").iterdir()] == ["small.yaml"]
 
 
+@pytest.mark.slow
 def test_a_shipped_recipe_is_copied_with_its_comments(project: Path) -> None:
     run("new", "--from", "fineweb")
     assert (project / "recipes" / "fineweb.yaml").read_text() == (ROOT / "recipes" / "fineweb.yaml").read_text()
@@ -148,6 +151,7 @@ def test_an_option_means_the_same_in_every_command_and_the_corpus_comes_first() 
         assert COMMANDS[name].params[0].name == "corpus"
 
 
+@pytest.mark.slow
 def test_exit_codes(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run("build", "recipes/small.yaml", "--workers", 1)
     corpus = "build/small"
@@ -164,6 +168,7 @@ def test_exit_codes(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert ended(monkeypatch, "audit", corpus, "--base", ".") == 3
 
 
+@pytest.mark.slow
 def test_a_corpus_of_nothing_says_so_and_a_changed_one_how_to_compare(project: Path) -> None:
     build = ("build", "recipes/small.yaml", "--workers", 1)
     assert "gristmill peek" not in run(*build).output
@@ -172,6 +177,7 @@ def test_a_corpus_of_nothing_says_so_and_a_changed_one_how_to_compare(project: P
     assert "gristmill diff build/small build/small~" in said
 
 
+@pytest.mark.slow
 def test_what_was_meant_is_named(project: Path) -> None:
     projects.build(project / "recipes" / "small.yaml", project / "build")
     for words, hint in {

@@ -148,6 +148,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_on_the_library_runs(folder: Path) -> None:
     made = projects.make_project(folder, n_files=3, per_file=40, recipe=projects.RECIPE | {"recipe": "mine"})
     made.rename(made.with_name("mine.yaml"))

@@ -33,6 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "hf")
 
 
+@pytest.mark.slow
 def test_a_built_corpus_is_a_dataset_a_frame_and_a_manifest(project: Path) -> None:
     corpus = build(str(project / "recipes" / "small.yaml"), root=project / "build", workers=1)
     kept = corpus.documents()
@@ -45,6 +46,7 @@ def test_a_built_corpus_is_a_dataset_a_frame_and_a_manifest(project: Path) -> No
         corpus.tokens("test")
 
 
+@pytest.mark.slow
 def test_what_was_dropped_is_one_frame(project: Path) -> None:
     corpus = Corpus(project / "build" / "small")
     counted = corpus.dropped().group_by("stage").agg(pl.len()).collect()
@@ -57,6 +59,7 @@ def test_what_was_dropped_is_one_frame(project: Path) -> None:
         Corpus(project / "build" / "empty").dropped()
 
 
+@pytest.mark.slow
 def test_a_release_is_a_corpus_without_ledgers(project: Path, tmp_path: Path) -> None:
     corpus = Corpus(project / "build" / "small")
     export(corpus.folder, tmp_path / "release")
@@ -67,6 +70,7 @@ def test_a_release_is_a_corpus_without_ledgers(project: Path, tmp_path: Path) ->
         release.dropped()
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_built_beside_and_compared(project: Path) -> None:
     path = project / "recipes" / "small.yaml"
     tried = census(Recipe.load(path), sample=50, root=project / "build", workers=1)
@@ -79,6 +83,7 @@ def test_a_changed_recipe_is_built_beside_and_compared(project: Path) -> None:
     assert found.causes == ("the recipe",) and found.count("removed") > 0 and found.count("added") == 0
 
 
+@pytest.mark.slow
 def test_an_audit_passes_and_fails_as_the_command_does(project: Path, tmp_path: Path) -> None:
     corpus = Corpus(project / "build" / "small")
     report = audit(corpus, base=project)
@@ -98,6 +103,7 @@ def test_every_problem_of_a_recipe_is_in_one_error(project: Path) -> None:
         Recipe.load(project / "recipes" / "small.yaml", set={"stages.lenght.min": 1, "pack.length": 0})
 
 
+@pytest.mark.slow
 def test_importing_it_imports_nothing() -> None:
     code = (
         "import sys, pipeline\nprint(len([m for m in sys.modules if m.startswith('pipeline.')]), dir(pipeline.build))"

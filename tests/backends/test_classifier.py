@@ -32,6 +32,7 @@ def test_a_text_of_white_space_has_no_probability(model: Path) -> None:
     assert np.isnan(probabilities(model, ["", " \n", None], "positive", "line")).all()
 
 
+@pytest.mark.slow
 def test_training_twice_gives_the_same_bytes(model: Path, tmp_path: Path) -> None:
     texts = [*GOOD, *BAD]
     for name in ("one", "two"):

@@ -62,16 +62,19 @@ def same(encoder: Encoder, texts: Sequence[str]) -> None:
         assert mine.tolist() == its.tolist(), repr(text[:200])
 
 
+@pytest.mark.slow
 def test_the_fast_engine_is_used_and_named(encoder: Encoder) -> None:
     assert encoder.fast is not None and encoder.engine.startswith("fastokens 0.3.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ADVERSARIAL, ids=lambda text: ascii(text[:8]))
 def test_adversarial_text_has_the_ids_of_the_oracle(encoder: Encoder, text: str) -> None:
     same(encoder, [text, "", text[: len(text) // 2], f" {text}"])
     assert encoder.end not in encoder.encode([text])[0]
 
 
+@pytest.mark.slow
 def test_texts_with_letters_that_fold_to_ascii_keep_their_place(encoder: Encoder) -> None:
     texts = ["a", "it'ſ", "", "b", "'\u212a", "'ſ", "c"]
     ids, offsets = encoder.encode(texts)
@@ -81,6 +84,7 @@ def test_texts_with_letters_that_fold_to_ascii_keep_their_place(encoder: Encoder
     same(encoder, [])
 
 
+@pytest.mark.slow
 def test_one_id_that_differs_sends_all_back_to_the_oracle(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_each_text_is_judged_alone(lid):
         assert identify([text], model=lid) == ([label], [score])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -59,6 +59,7 @@ class Reference:
         return math.prod(self.probability(gram) for gram in grams) ** (-1 / len(grams))
 
 
+@pytest.mark.slow
 def test_a_model_of_two_words_by_hand() -> None:
     model = ngram.train(["a b"], order=2)
     # All counts are one, so half is discounted. Alone: 0.5 / 3, and 1.5 / 3 shared by a, b, end and unknown. After the

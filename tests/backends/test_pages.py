@@ -34,6 +34,7 @@ def test_a_child_reads_as_this_process_would(reader: Reader) -> None:
     assert list(read_pages([(GOOD, None), (b"", None)], FAST, 10)) == [read(GOOD, None, FAST), read(b"", None, FAST)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [DEEP, WIDE], ids=["100,000 nested elements", "100,000 attributes"])
 def test_a_page_that_hangs_a_parser_costs_itself_alone(reader: Reader, body: bytes) -> None:
     before = reader.read(GOOD, None, UNGUARDED, 0.3)

@@ -73,6 +73,7 @@ def test_groups_do_not_change_the_ids(encoder: Encoder, texts: list[str], limit:
         assert ids[start:stop].tolist() == encoder.tokenizer.encode(text, add_special_tokens=False).ids
 
 
+@pytest.mark.slow
 def test_text_cannot_spell_a_special_token(encoder: Encoder) -> None:
     ids, _ = encoder.encode(["<|endoftext|>", " x<|endoftext|>y", "<|endoftext|>" * 3])
     assert encoder.end not in ids
@@ -135,6 +136,7 @@ def test_it_is_loaded_once_and_again_when_the_file_changes(tmp_path: Path) -> No
     assert store(tmp_path, byte_level() + "\n") is not first
 
 
+@pytest.mark.slow
 def test_a_process_that_has_seen_many_does_not_keep_them(tmp_path: Path) -> None:
     first, *_ = [weakref.ref(store(tmp_path / str(n), byte_level())) for n in range(4)]
     gc.collect()

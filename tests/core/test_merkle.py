@@ -59,6 +59,7 @@ def plain_tree(entries: list[bytes]) -> bytes:
 documents = st.tuples(st.text(max_size=3), st.none() | st.text(max_size=3), st.text(max_size=3))
 
 
+@pytest.mark.slow
 @given(rows=st.lists(documents, max_size=30), cut=st.integers(0, 30), chunk=st.sampled_from([1, 2, 4, 1 << 16]))
 def test_the_root_is_that_of_the_definition_in_any_shards(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], cut: int, chunk: int
@@ -74,6 +75,7 @@ def test_the_root_is_that_of_the_definition_in_any_shards(
         assert sorted(path.name for path in folder.iterdir()) == ["0.arrow", "1.parquet", "all.arrow"]
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(documents, max_size=30),
     asked=st.sampled_from(KINDS),

@@ -26,6 +26,7 @@ def write(path: Path, rows: pa.RecordBatch, cut: int) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(st.none(), st.text(max_size=40)), max_size=60), st.integers(1, 60))
 def test_bytes_do_not_depend_on_batches(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str | None], cut: int

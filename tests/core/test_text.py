@@ -83,12 +83,14 @@ def test_long_texts_are_split_like_short_ones():
     assert words(sentence * times) == words(sentence) * times
 
 
+@pytest.mark.slow
 def test_a_line_of_many_characters_is_no_trouble():
     assert len(words("漢字" * 100_000, "zh")) >= 100_000
     assert len(words("a" * 5_000_000)) == 1
     assert len(words("a b " * 100_000)) == 200_000
 
 
+@pytest.mark.slow
 @given(st.text(), st.sampled_from([None, "en", "fr", "zh", "ko", "th"]))
 def test_words_are_pieces_of_the_text_in_order_without_punctuation(text, lang):
     at = 0

@@ -140,6 +140,7 @@ def versions(chance: random.Random, n: int) -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     seed=st.integers(0, 1 << 30),
@@ -180,6 +181,7 @@ CUTTING = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(seed=st.integers(0, 1 << 30), stage=st.sampled_from(CUTTING), ends=st.lists(st.integers(0, 99), max_size=2))
 def test_one_build_after_the_other_cuts_from_the_new_documents_what_one_build_of_all_cuts(
@@ -213,6 +215,7 @@ def near(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_near_duplicates_of_older_builds_are_told_and_explained(near: Path) -> None:
     manifest = read_manifest(near / "build" / "c")
     assert manifest.decided["minhash"] == {"dropped against a@1.0": 1, "dropped against b@1.0": 1}

@@ -50,6 +50,7 @@ def by_hand(pairs: np.ndarray, n: int) -> dict[int, int]:
     return {node: int(least) for node, least in enumerate(root) if sizes[least] > 1}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(edges, st.integers(1, 4), st.sampled_from([LITTLE, MUCH]))
 def test_any_graph(

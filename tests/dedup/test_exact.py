@@ -30,6 +30,7 @@ def test_of_equal_ids_the_same_is_kept_wherever_the_shards_are_cut(tmp_path: Pat
     assert len(whole) == 2 and whole == backwards == apart
 
 
+@pytest.mark.slow
 def test_documents_without_text_are_never_duplicates(tmp_path: Path) -> None:
     rows = [document(str(i), text) for i, text in enumerate(["", "", None, None, " \n", " \n", "...", "..."])]
     assert set(dropped(Exact(), [rows], tmp_path)) == {"7"}
@@ -93,6 +94,7 @@ texts = st.sampled_from(["a", "b", "A", "", None])
 corpora = st.lists(st.tuples(texts, st.sampled_from(["first", "second"])), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     corpus=corpora, shuffle=st.randoms(), ends=st.lists(st.integers(0, 99), max_size=3), partitions=st.integers(1, 5)

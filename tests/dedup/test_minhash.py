@@ -75,6 +75,7 @@ LANGUAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("threshold", [0.6, 0.8])
 def test_clusters_are_those_of_brute_force(lang: str, threshold: float, tmp_path: Path) -> None:
@@ -90,6 +91,7 @@ def test_clusters_are_those_of_brute_force(lang: str, threshold: float, tmp_path
         assert drop.value == similarity(text[id], text[drop.twin], 3)
 
 
+@pytest.mark.slow
 def test_unverified_candidates_connect_and_the_value_is_an_estimate(tmp_path: Path) -> None:
     rows = planted(*LANGUAGES["en"], seed=3)
     text = {row["id"]: str(row["text"]) for row in rows}
@@ -212,6 +214,7 @@ def texts_of(chance: random.Random) -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 1 << 30),

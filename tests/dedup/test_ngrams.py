@@ -81,6 +81,7 @@ def expected(stage: Ngrams, rows: list[Row]) -> dict[object, str | None]:
 WORDS = ("mill", "the", "of", "grain", "Sack", "12", "，", "磨", "坊", "—", "ü")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -147,6 +147,7 @@ def loose(unit: str) -> str:
     return "".join(kept)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -74,6 +74,7 @@ def expected(stage: Substrings, rows: list[Row]) -> dict[object, str | None]:
 WORDS = ("mill", "the", "of", "grain", "Sack", "12", "，", "磨", "坊", "在", "山", "\n", "—", "ü")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

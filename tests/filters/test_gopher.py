@@ -152,6 +152,7 @@ def test_a_wrong_limit_by_language_is_told_with_its_place(overrides, message):
         Gopher.model_validate({"by_language": overrides})
 
 
+@pytest.mark.slow
 @given(st.permutations(range(4)), st.integers(0, 4))
 def test_each_document_is_judged_alone(order, cut):
     rows = [(ENGLISH, "en"), (CHINESE, "zh"), ("short", None), (ENGLISH + " #" * 10, "en")]

@@ -103,6 +103,7 @@ def test_the_stage_pickles_as_its_configuration():
     assert pickle.loads(pickle.dumps(stage)) == stage
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.permutations(range(5)), st.integers(0, 5))
 def test_each_document_is_judged_alone(order, cut):

@@ -62,6 +62,7 @@ def test_all_languages_at_one_value(tmp_path: Path) -> None:
     assert verdict.reason.to_pylist() == [None, None, "above_quantile", "above_quantile"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=10)
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40),

@@ -111,6 +111,7 @@ def test_three_rules_are_off_where_fineweb2_has_them_off():
     assert limits.limits("zh")["max_top_2_gram"] == 0.256
 
 
+@pytest.mark.slow
 @given(st.permutations(range(4)), st.integers(0, 4))
 def test_each_document_is_judged_alone(order, cut):
     rows = [(ENGLISH, "en"), (CHINESE, "zh"), ("again " * 30, None), (CHINESE + CHINESE, "zh")]

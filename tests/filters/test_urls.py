@@ -84,6 +84,7 @@ def test_one_strict_entry_one_hard_word_or_two_soft_words(lists):
     ]
 
 
+@pytest.mark.slow
 def test_ten_thousand_domains_are_found_as_a_set_finds_them(lists):
     chance = random.Random(1)
     names = [f"{chance.randrange(10**6)}.com" for _ in range(20_000)]

@@ -96,6 +96,7 @@ awkward = st.text(
 texts = st.one_of(st.text(max_size=80), awkward, st.text(st.sampled_from("ab c.É"), max_size=300))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.one_of(texts, st.none()), max_size=6),
@@ -113,6 +114,7 @@ def test_the_kernel_equals_its_twin(
     assert equal(sketch(array, shape), plain_sketch(array, shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_kernel_equals_its_twin_on_awkward_texts(unit: Unit) -> None:
     lengths = [*range(0, 70), 127, 128, 129, 4095, 4097]
@@ -146,6 +148,7 @@ def test_shingles_are_what_they_are_said_to_be(rows: list[str], width: int, unit
     assert lists(shingles(rows, width, unit)) == [specified(text, width, unit) for text in rows]
 
 
+@pytest.mark.slow
 def test_shingles_of_many_languages_and_of_awkward_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [text for text, _ in samples.TEXTS] + list(samples.EDGES)
     expected = [specified(text or "", 5) for text in rows]
@@ -202,6 +205,7 @@ def test_the_kernel_signs_as_datasketch_does(unit: Unit) -> None:
 hashes = st.integers(0, (1 << 32) - 1)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sets(hashes, min_size=1, max_size=30), min_size=1, max_size=5), st.integers(1, 40), hashes)
 def test_signatures_equal_those_of_datasketch(sets: list[set[int]], permutations: int, seed: int) -> None:
     ours = signatures(ragged(sets), permutations, seed)
@@ -236,6 +240,7 @@ def test_the_estimate_has_the_error_that_is_stated() -> None:
     assert abs(error.mean()) < 0.3 and 0.8 < error.std() < 1.2 and np.abs(error).max() < 4.5
 
 
+@pytest.mark.slow
 @given(st.lists(st.sets(st.integers(0, 30), max_size=12), min_size=1, max_size=6))
 def test_jaccard_is_that_of_the_sets(sets: list[set[int]]) -> None:
     left, right = (side.ravel() for side in np.meshgrid(np.arange(len(sets)), np.arange(len(sets))))

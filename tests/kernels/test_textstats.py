@@ -99,6 +99,7 @@ def assert_equal(found, expected):
         assert found[name].tolist() == expected[name].tolist(), name
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(TEXT, st.sampled_from(LANGS)), min_size=1, max_size=4))
 @example([("", None)])
@@ -110,6 +111,7 @@ def test_the_kernel_says_what_its_twin_says(rows):
     assert_equal(textstats.statistics(texts, langs), textstats_twin.statistics(texts, langs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lang", LANGS)
 def test_the_kernel_says_what_its_twin_says_of_awkward_texts(lang):
     texts = array([*EDGES, *(text for text, _ in TEXTS), None, ""])
@@ -148,6 +150,7 @@ def test_one_line_of_five_megabytes(lang):
     assert found["n_lines"].tolist() == [1, 1]
 
 
+@pytest.mark.slow
 def test_threads_do_not_disturb_one_another():
     texts = [array([text * (1 + turn) for text, _ in TEXTS]) for turn in range(4)]
     langs = [lang for _, lang in TEXTS]
@@ -178,6 +181,7 @@ def test_what_is_remembered_is_what_would_be_counted():
     assert_equal(textstats.recent(backwards, langs), textstats.statistics(backwards, langs))
 
 
+@pytest.mark.slow
 def test_without_numba_the_twin_counts(monkeypatch):
     texts, langs = array(["one two, one two", "我们"]), ["en", "zh"]
     expected = textstats.statistics(texts, langs)
@@ -223,6 +227,7 @@ def test_words_of_many_scripts(lang, text, expected):
     assert "|".join(text[start:end] for start, end in textstats_twin.places(text, lang)) == expected
 
 
+@pytest.mark.slow
 def test_chinese_words_are_those_of_jieba():
     texts = ["我来到北京清华大学", "结过婚的和尚未结过婚的，C++语言3.14%", "乒乓球拍卖完了abc def_1.5"]
     code = (

@@ -53,6 +53,7 @@ def test_equal_hashes_are_equal_units(listed: list[str]) -> None:
         assert [form == other for other in forms] == (hashes == hash).tolist()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(texts)
 def test_equal_tokens_have_equal_hashes(listed: list[str]) -> None:

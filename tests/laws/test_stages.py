@@ -84,6 +84,7 @@ def test_judging_twice_gives_the_same(cls: type[Local]) -> None:
     assert rows(stage.judge(seen), batch.num_rows) == rows(stage.judge(seen), batch.num_rows)
 
 
+@pytest.mark.slow
 @local_by_word
 def test_row_local_means_row_local(cls: type[Local]) -> None:
     stage, batch = example(cls), samples.batch()
@@ -98,6 +99,7 @@ def test_row_local_means_row_local(cls: type[Local]) -> None:
     assert Counter(stage.judge(seen).found) == sum(found, Counter())
 
 
+@pytest.mark.slow
 @local_by_word
 def test_a_stage_is_honest(cls: type[Local]) -> None:
     stage = example(cls)
@@ -117,6 +119,7 @@ def test_edges(cls: type[Local]) -> None:
         rows(stage.judge(prepared(stage, batch)), batch.num_rows)
 
 
+@pytest.mark.slow
 @local_by_word
 def test_rules_one_by_one_say_what_the_verdict_says(cls: type[Local]) -> None:
     """The first rule that drops is the verdict's reason, with its numbers; measured once, whatever the columns."""
@@ -140,6 +143,7 @@ def test_rules_one_by_one_say_what_the_verdict_says(cls: type[Local]) -> None:
         }
 
 
+@pytest.mark.slow
 @by_word
 def test_trials_add_up(cls: type[Stage]) -> None:
     trials = example(cls).trials()
@@ -224,6 +228,7 @@ def decided(stage: Global, shards: list[pa.RecordBatch], folder: Path) -> dict[s
     return fates
 
 
+@pytest.mark.slow
 @global_by_word
 def test_a_decision_does_not_depend_on_how_documents_are_cut_into_shards(cls: type[Global], tmp_path: Path) -> None:
     stage, batch = example(cls), samples.batch()

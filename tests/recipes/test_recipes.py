@@ -137,6 +137,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRAWLED)
 def test_a_recipe_builds_and_keeps_a_page(name: str, crawl: Path, tmp_path: Path) -> None:
     place = Place(base=crawl, cache=tmp_path / "cache", offline=True)
@@ -169,6 +170,7 @@ def test_a_recipe_builds_on_real_pages(name: str, tmp_path: Path) -> None:
     check_books(engine.build(plan, Options(tmp_path, workers=1, place=place), Quiet()).manifest)
 
 
+@pytest.mark.slow
 def test_the_learned_steps_that_are_commented_out_are_steps(crawl: Path, tmp_path: Path) -> None:
     """Each recipe that waits for a model, with the signs taken away and a model put there."""
     folder = crawl / "learned" / "recipes"

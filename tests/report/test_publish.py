@@ -98,6 +98,7 @@ def test_a_release_is_published_and_again_nothing_is_sent(hub: Rehearsal, releas
     assert "Nothing to do" in again.message
 
 
+@pytest.mark.slow
 def test_a_later_release_sends_what_differs_and_keeps_the_first(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
     publish(Release(releases[0], NAME))
     before = repository(hub)
@@ -111,6 +112,7 @@ def test_a_later_release_sends_what_differs_and_keeps_the_first(hub: Rehearsal, 
     assert kept.commits[kept.tags["v1.0"]] == before.commits[before.tags["v1.0"]]
 
 
+@pytest.mark.slow
 def test_a_tag_never_changes(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
     publish(Release(releases[0], NAME))
     with pytest.raises(GristmillError, match=r"tag v1\.0 of another release.*raise `version:`"):
@@ -118,6 +120,7 @@ def test_a_tag_never_changes(hub: Rehearsal, releases: tuple[Path, Path]) -> Non
     released(hub, "v1.0", releases[0])
 
 
+@pytest.mark.slow
 def test_files_of_others_stay_and_files_of_the_last_release_go(
     hub: Rehearsal, releases: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_files_of_others_stay_and_files_of_the_last_release_go(
     never_half(hub)
 
 
+@pytest.mark.slow
 def test_more_files_than_a_commit_bears_are_merged_at_once(
     hub: Rehearsal, releases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def test_more_files_than_a_commit_bears_are_merged_at_once(
     released(hub, "v1.0", releases[0])
 
 
+@pytest.mark.slow
 def test_another_card_is_published_and_the_tag_stays(
     hub: Rehearsal, releases: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -178,6 +183,7 @@ def test_data_of_others_is_not_taken_for_ours(hub: Rehearsal, releases: tuple[Pa
         publish(Release(releases[0], NAME))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -199,6 +205,7 @@ def test_passing_trouble_is_overcome(hub: Rehearsal, releases: tuple[Path, Path]
     released(hub, "v1.0", releases[0])
 
 
+@pytest.mark.slow
 def test_another_commit_in_between_is_seen(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
     """The hub refuses the first commit, as somebody else's has come before; the second is made on top of that one."""
     api = huggingface_hub.HfApi(endpoint=hub.endpoint)
@@ -213,6 +220,7 @@ def test_another_commit_in_between_is_seen(hub: Rehearsal, releases: tuple[Path,
     never_half(hub)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_", "status", "told"),
     [
@@ -244,6 +252,7 @@ def test_a_wrong_token_is_refused_and_not_shown(
     assert "hf_another" not in str(caught.value) and hub.answers.shelf.get(NAME) is None
 
 
+@pytest.mark.slow
 def test_a_private_and_gated_dataset(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
     publish(Release(releases[0], NAME, private=True, gated="manual"))
     assert (repository(hub).private, repository(hub).gated) == (True, "manual")
@@ -255,6 +264,7 @@ def test_a_private_and_gated_dataset(hub: Rehearsal, releases: tuple[Path, Path]
         publish(Release(releases[0], other, private=True, tag="v2"))
 
 
+@pytest.mark.slow
 def test_a_pull_request_changes_nothing_until_it_is_merged(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
     asked = publish(Release(releases[0], NAME, pull_request=True))
     kept = repository(hub)
@@ -290,6 +300,7 @@ def test_a_release_that_was_touched_is_not_published(
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_new_bytes_by_chunks_are_fewer_than_by_files(hub: Rehearsal, releases: tuple[Path, Path]) -> None:
     publish(Release(releases[0], NAME))
     plan = with_chunks(plan_release(Release(releases[1], NAME, tag="v2.0")), releases[1], releases[0])

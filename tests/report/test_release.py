@@ -17,6 +17,7 @@ from pipeline.report.publish_plan import refused_by_viewer
 from pipeline.report.release import check_files, export, released, write_parquet
 
 
+@pytest.mark.slow
 def test_a_release_has_the_rows_of_the_corpus_in_their_order(releases: tuple[Path, Path]) -> None:
     manifest = read_manifest(releases[0])
     check_files(releases[0], (*manifest.documents, *manifest.tokens))

@@ -123,6 +123,7 @@ def test_the_second_run_does_nothing(built: tuple[Path, Built]) -> None:
     assert stamps == {path: path.stat().st_mtime_ns for path in done.folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_rows", [1, 7, 10_000])
 def test_batch_size_changes_no_byte(built: tuple[Path, Built], tmp_path: Path, batch_rows: int) -> None:
     recipe, done = built
@@ -131,6 +132,7 @@ def test_batch_size_changes_no_byte(built: tuple[Path, Built], tmp_path: Path, b
     assert other.manifest.digest == done.manifest.digest
 
 
+@pytest.mark.slow
 def test_a_bound_on_memory_changes_no_byte(built: tuple[Path, Built], tmp_path: Path) -> None:
     recipe, done = built
     assert Options(workers=1, memory=0).partition_bytes == 1 << 16
@@ -146,6 +148,7 @@ def test_two_workers_change_no_byte(built: tuple[Path, Built], tmp_path: Path) -
     assert other.manifest.digest == done.manifest.digest
 
 
+@pytest.mark.slow
 def test_a_lost_shard_is_made_again(built: tuple[Path, Built], tmp_path: Path) -> None:
     recipe, done = built
     first = projects.build(recipe, tmp_path)
@@ -179,6 +182,7 @@ def test_a_changed_limit_redoes_only_what_follows(built: tuple[Path, Built], tmp
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
+@pytest.mark.slow
 def test_changed_content_needs_a_new_version(built: tuple[Path, Built], tmp_path: Path) -> None:
     recipe = projects.make_project(tmp_path / "project", n_files=2, per_file=20)
     projects.build(recipe, tmp_path)

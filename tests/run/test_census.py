@@ -56,6 +56,7 @@ def drops(about: About, table: Any) -> dict[str, int]:
     return {rule.name: sum(table[f"{rule.name}.dropped"].to_pylist()) for rule in about.rules}
 
 
+@pytest.mark.slow
 def test_in_the_order_of_the_recipe_it_says_what_a_build_does(recipe: Path, root: Path) -> None:
     """The two go different ways, one reason a document or all of them: the first of all must be the one."""
     about, table = read_census(take(recipe, root).folder)
@@ -71,6 +72,7 @@ def test_in_the_order_of_the_recipe_it_says_what_a_build_does(recipe: Path, root
     assert first == {**told, "kept": built.manifest.sweeps[0].rows_out}
 
 
+@pytest.mark.slow
 def test_every_bound_is_judged_and_not_only_the_first(recipe: Path, root: Path) -> None:
     about, table = read_census(take(recipe, root).folder)
     both = [
@@ -82,6 +84,7 @@ def test_every_bound_is_judged_and_not_only_the_first(recipe: Path, root: Path) 
     assert about.documents == about.sampled == table.num_rows == 360
 
 
+@pytest.mark.slow
 def test_another_limit_measures_nothing_and_says_what_a_fresh_census_says(
     recipe: Path, root: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +106,7 @@ def test_another_limit_measures_nothing_and_says_what_a_fresh_census_says(
     assert drops(*read_census(changed.folder)) != drops(*read_census(take(recipe, root).folder))
 
 
+@pytest.mark.slow
 def test_what_was_deleted_is_measured_again(recipe: Path, tmp_path: Path) -> None:
     before = read_census(take(recipe, tmp_path).folder)[1]
     shards = sorted(tmp_path.glob("store/census.gopher-*/shard-*.arrow"))
@@ -115,6 +119,7 @@ def test_what_was_deleted_is_measured_again(recipe: Path, tmp_path: Path) -> Non
 AFTER = ("text_statistics", "language", "length", "threshold", "gopher", "repetition", "sample")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "measured"),
     [
@@ -135,6 +140,7 @@ def test_another_measure_is_measured_and_what_rests_on_it(
     assert read_census(changed.folder)[1].equals(read_census(fresh.folder)[1])
 
 
+@pytest.mark.slow
 def test_the_sample_depends_on_nothing_but_ids(recipe: Path, root: Path, tmp_path: Path) -> None:
     ids = {
         (workers, rows): sorted(
@@ -155,6 +161,7 @@ def test_workers_change_nothing(recipe: Path, root: Path, tmp_path: Path) -> Non
     assert read_census(one.folder)[1].equals(read_census(two.folder)[1])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_asked_is_named(recipe: Path, root: Path) -> None:
     about, _ = read_census(take(recipe, root).folder)
     assert set(about.left_out) == {"exact"} and "all documents" in about.left_out["exact"]

@@ -51,6 +51,7 @@ def test_a_changed_limit_does_only_what_comes_after(tmp_path: Path) -> None:
     assert sum(again.manifest.sweeps[-1].stages[-1].dropped.values()) > 0
 
 
+@pytest.mark.slow
 def test_it_may_stand_after_a_global_and_before_a_tokenizer(tmp_path: Path) -> None:
     stages = ["text_statistics", "exact", "checkpoint", THRESHOLD, {"minhash": {"bands": 14, "rows": 8}}]
     recipe = projects.make_project(tmp_path, n_files=3, per_file=40, recipe={**projects.RECIPE, "stages": stages})

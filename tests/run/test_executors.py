@@ -57,6 +57,7 @@ def test_workers_have_the_variables_of_the_moment(monkeypatch: pytest.MonkeyPatc
         assert dict(pool.map(variable, ["GRISTMILL_TRIED"])) == {"GRISTMILL_TRIED": "now"}
 
 
+@pytest.mark.slow
 def test_what_workers_are_forked_from_runs_no_thread_of_a_library() -> None:
     told = "import sys, pipeline.run.worker; print({'polars', 'numba', 'torch', 'datasets'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)

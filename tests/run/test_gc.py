@@ -33,6 +33,7 @@ def bytes_of(root: Path) -> bytes:
     return b"".join(found)
 
 
+@pytest.mark.slow
 def test_what_no_corpus_needs_goes_and_a_build_has_nothing_to_do(tmp_path: Path) -> None:
     root = tmp_path / "build"
     recipe = projects.make_project(tmp_path, n_files=2, per_file=30)
@@ -65,6 +66,7 @@ def test_a_folder_without_a_store_is_named(tmp_path: Path) -> None:
         collect(tmp_path)
 
 
+@pytest.mark.slow
 def test_purged_documents_are_nowhere_and_all_else_is_made_again(tmp_path: Path) -> None:
     recipe = projects.make_project(tmp_path, n_files=3, per_file=30)
     root = tmp_path / "build"
@@ -86,6 +88,7 @@ def test_purged_documents_are_nowhere_and_all_else_is_made_again(tmp_path: Path)
     assert again.worked > 0 and words not in bytes_of(corpus)
 
 
+@pytest.mark.slow
 def test_what_a_ledger_says_of_a_purged_document_has_none_of_its_words(tmp_path: Path) -> None:
     root = tmp_path / "build"
     corpus = projects.build(projects.make_project(tmp_path, n_files=2, per_file=30), root).folder

@@ -88,6 +88,7 @@ def counted(corpus: Path) -> None:
     assert manifest.facts["vocabulary"] == encoder.size
 
 
+@pytest.mark.slow
 def test_a_fresh_build_counts_the_same(corpus: Path) -> None:
     counted(corpus)
     manifest = read_manifest(corpus)
@@ -100,6 +101,7 @@ def test_a_fresh_build_counts_the_same(corpus: Path) -> None:
     assert [document.tokens for document in manifest.longest] == sorted(sizes.values())[:-11:-1]
 
 
+@pytest.mark.slow
 def test_exactly_the_blocks_concerned_are_written_again(corpus: Path) -> None:
     documents, before, old = rows(corpus, "documents"), digests(corpus), pieces(corpus)
     whole = read_manifest(corpus)
@@ -125,6 +127,7 @@ def test_exactly_the_blocks_concerned_are_written_again(corpus: Path) -> None:
     assert by_url["text"][:60].encode() not in written and by_url["url"].encode() not in written
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_row_moves_up_and_is_padded(corpus: Path) -> None:
     row = next(row for row in rows(corpus, "tokens") if len(row["documents"]) >= 3)
     first = row["documents"][0]["id"]
@@ -137,6 +140,7 @@ def test_what_is_left_of_a_row_moves_up_and_is_padded(corpus: Path) -> None:
         assert at > 0 and set(row["input_ids"][at:]) <= {load(corpus / "tokenizer" / "tokenizer.json").pad}
 
 
+@pytest.mark.slow
 def test_removing_more_adds_up_and_again_does_nothing(corpus: Path) -> None:
     names = [row["id"] for row in rows(corpus, "documents")]
     remove(corpus, names[:2], "first", "2026-11-24")
@@ -159,6 +163,7 @@ def test_all_or_none(corpus: Path) -> None:
     assert digests(corpus) == before
 
 
+@pytest.mark.slow
 def test_a_later_build_takes_them_out_again(tmp_path: Path) -> None:
     recipe = projects.make_project(tmp_path)
     corpus = projects.build(recipe, tmp_path / "build").folder

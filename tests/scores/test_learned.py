@@ -108,6 +108,7 @@ def test_a_corpus_that_learns_from_itself_never_scores_a_text_by_its_own_model(t
     assert scored["perplexity"].mean() > 1.3 * in_sample[: scored.height].mean()
 
 
+@pytest.mark.slow
 def test_a_classifier_trained_in_the_recipe_and_a_cut_at_its_best(tmp_path: Path) -> None:
     how = {"fasttext": {"buckets": 1000, "epochs": 5}}
     stages = [

@@ -196,6 +196,7 @@ def test_files_that_are_one_document(place: Place, rows: Rows) -> None:
     assert problems(rows(files("d.txt", max_line_bytes=3))) == [(0, "file over max_line_bytes of 3")]
 
 
+@pytest.mark.slow
 def test_batches_are_bounded(place: Place) -> None:
     texts = ["x" * (3 << 20)] * 7 + ["y"] * 1000
     for name in ("a.jsonl", "a.parquet"):

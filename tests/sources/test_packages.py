@@ -141,6 +141,7 @@ def test_no_plural_rule_is_ever_run() -> None:
     assert list(messages(catalogue({"": header, "a": "b"}))) == ["b"]
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=80), st.integers(0, 60), st.integers(0, 2**32 - 1), st.sampled_from("<>"))
 def test_a_malformed_catalogue_is_damaged_and_nothing_else(tail: bytes, at: int, value: int, order: str) -> None:
     whole = bytearray(catalogue({"a message": "eine Meldung"}, order) + tail)

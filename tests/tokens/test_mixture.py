@@ -97,6 +97,7 @@ def test_a_group_that_is_not_there_is_named(tmp_path: Path) -> None:
         kept(Mixture(shares={"web": 1, "poems": 1}), [batch(web=5)], tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_a_recipe_mixes_and_the_manifest_tells(tmp_path: Path) -> None:
     stages = ["exact", {"mixture": {"shares": {"good": 1, "web": 1}}}]
     recipe: dict[str, Any] = {

@@ -64,6 +64,7 @@ def put_together(table: pa.Table) -> dict[str, list[int]]:
     return dict(whole)
 
 
+@pytest.mark.slow
 @law
 @given(stage=FIELDS, texts=TEXTS)
 def test_every_token_of_every_document_is_in_exactly_one_row(tiny: Path, stage: Pack, texts: list[str | None]) -> None:
@@ -78,6 +79,7 @@ def test_every_token_of_every_document_is_in_exactly_one_row(tiny: Path, stage: 
     }
 
 
+@pytest.mark.slow
 @law
 @given(stage=FIELDS, texts=TEXTS, cuts=st.lists(st.integers(0, 25), max_size=5))
 def test_the_cut_into_batches_does_not_matter(
@@ -100,6 +102,7 @@ def test_pieces_follow_each_other_and_the_rest_is_padding(tiny: Path, stage: Pac
             assert set(ids[filled:]) <= {0}
 
 
+@pytest.mark.slow
 @law
 @given(stage=FIELDS, texts=TEXTS)
 def test_facts_are_what_counting_gives_and_add_up_over_rows(tiny: Path, stage: Pack, texts: list[str | None]) -> None:

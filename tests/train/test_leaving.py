@@ -91,6 +91,7 @@ def test_whole_numbers_are_near(bits: int) -> None:
     assert odd.weight.shape == (5, 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt", "bert", "t5"])
 def test_quantised_models_are_stored_within_a_bound(
     kind: Kind, trained: Callable[..., Path], held_out: HeldOut, tmp_path: Path

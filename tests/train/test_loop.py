@@ -31,6 +31,7 @@ def tiny(kind: Kind = "gpt") -> Shape:
     return Shape(kind=kind, layers=2, width=32, heads=4, hidden=64, tokens=300, end=0, length=64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "optimizer", "least"),
     [("gpt", "adamw", 1.0), ("gpt", "muon", 1.0), ("bert", "muon", 4.5), ("t5", "muon", 2.0)],
@@ -42,6 +43,7 @@ def test_a_batch_is_learnt_by_heart(kind: Kind, optimizer: str, least: float, ma
     assert losses[0] > 5 and losses[-1] < least, losses[-1]
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_are_the_batch(make_rows: Callable[..., Rows]) -> None:
     settings = Settings(steps=4, batch=8, optimizer="adamw", warmup=0)
     whole = fit(tiny(), make_rows(), settings, MACHINE.model_copy(update={"rows": 8}))
@@ -49,6 +51,7 @@ def test_parts_of_a_batch_are_the_batch(make_rows: Callable[..., Rows]) -> None:
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt", "bert", "t5"])
 def test_killed_and_resumed_is_never_killed_to_the_bit(
     kind: Kind, make_rows: Callable[..., Rows], tmp_path: Path
@@ -185,6 +188,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
 def test_memory_of_a_step_serves_the_next() -> None:
     found = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
@@ -220,6 +224,7 @@ def test_what_cannot_be_trained_says_why(make_rows: Callable[..., Rows]) -> None
             fit(tiny(), rows, Settings(steps=2, warmup=0), Machine(device="cuda"))
 
 
+@pytest.mark.slow
 def test_curves_become_pictures(make_rows: Callable[..., Rows], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     curve = fit(tiny(), make_rows(), Settings(steps=2, warmup=0), MACHINE).curve

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from torch.nn.attention import varlen
 
 from pipeline.train.attention import Way, arrange, attend, best_way, rotary_tables, rotated
 from pipeline.train.batches import Maker, Piece, chance_of
@@ -59,7 +60,7 @@ def test_loss_and_gradients_are_those_of_documents_read_one_by_one(
     monkeypatch.setattr("pipeline.train.attention.CALL_COST", 100)
     monkeypatch.setattr("pipeline.train.loss.CHUNK", 7 * 320)
     monkeypatch.setattr("pipeline.train.loss.LEAST", 1)
-    monkeypatch.setattr(varlen, "varlen_attn", one_by_one)
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", SimpleNamespace(varlen_attn=one_by_one))
     model = small(kind)
     batch = Maker(model.shape, way=way).make(pieces(make_rows(), range(8)), [chance_of(0, 0, n) for n in range(8)])
     sight = batch.tokens.sight

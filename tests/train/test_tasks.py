@@ -39,6 +39,7 @@ def texts(n: int, seed: int, share: float = 0.5) -> list[Text]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt", "bert"])
 def test_technology_is_told_from_sports(kind: Kind, trained: Callable[..., Path], tmp_path: Path) -> None:
     tuning = Tuning(epochs=5, learning_rate=3e-3)
@@ -77,6 +78,7 @@ def test_transformers_gives_a_classifiers_logits(kind: Kind, trained: Callable[.
     assert "text-classification" in about and f"{metrics.accuracy:.3f}" in about and "n-gram" in about
 
 
+@pytest.mark.slow
 def test_finetuning_is_the_same_twice_and_holds_texts_out(trained: Callable[..., Path], tmp_path: Path) -> None:
     folder, tuning = trained("gpt"), Tuning(epochs=1, test=0.3)
     twice = texts(30, 0) * 2

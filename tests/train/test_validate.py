@@ -40,6 +40,7 @@ def runs(arm: str, *values: float, rate: float = 1.0) -> list[RunSheet]:
 OWN, SAME = runs(CURATED, 2.00, 2.01, 1.99, 2.02, 1.98), runs(CONTROL, 2.01, 1.99, 2.00, 1.98, 2.02)
 
 
+@pytest.mark.slow
 def test_a_clear_difference_is_decided_with_the_numbers_of_welch() -> None:
     made = compare([*OWN, *SAME, *runs("raw", 2.20, 2.22, 2.18, 2.21, 2.19)], SHEETS, 0.01)
     raw = next(one for one in made if one.against == "raw")
@@ -73,6 +74,7 @@ def test_a_control_that_differs_takes_every_decision_back() -> None:
     assert {one.outcome for one in made} == {"inconclusive"}
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=6))
 def test_p_values_of_holm_never_fall_and_never_pass_one(shifts: list[float]) -> None:
     arms = [row for n, shift in enumerate(shifts) for row in runs(f"a{n}", *(2 + shift + k / 97 for k in range(5)))]
@@ -126,6 +128,7 @@ def do(jobs: Iterable[Job]) -> Iterator[RunSheet]:
     yield from map(run, jobs)
 
 
+@pytest.mark.slow
 def test_sentences_beat_salad_and_the_same_command_again_runs_nothing(arms, tmp_path: Path) -> None:
     own, raw, held_out = arms
     made = validate([own, raw], [Outside(held_out, False)], CONTEST, tmp_path, do, corpus="c")
@@ -141,6 +144,7 @@ def test_sentences_beat_salad_and_the_same_command_again_runs_nothing(arms, tmp_
     assert [row[2] for row in shown["arms"].rows] == [150, 150]
 
 
+@pytest.mark.slow
 def test_an_ngram_model_counts_no_text_twice_and_every_seed_other_halves(arms, tmp_path: Path) -> None:
     own, raw, held_out = arms
     small = Arm("small", "a fifth of the sentences", own.shelves, 0.2)

@@ -85,6 +85,7 @@ def test_a_document_of_which_nothing_is_left_is_empty() -> None:
     assert verdict.columns["text"].to_pylist() == ["kept", "", "", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [" " * 2_000_000 + "x", "a" + " \t" * 500_000, "é\u3000" * 300_000, "\n" * 2_000_000])
 def test_long_blanks_take_no_long_time(text: str) -> None:
     once = normalized(text)

@@ -137,6 +137,7 @@ GB82WEST12345698765432"""
 PIECES = st.sampled_from(_PIECES.replace("\n", " ").split(" "))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(PIECES, max_size=24), st.sampled_from(["", " ", "。", ". "]), st.text(max_size=5))
 def test_windows_change_nothing(pieces: list[str], between: str, tail: str) -> None:
@@ -200,6 +201,7 @@ _NUMERALS = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=500)
 @given(
     st.one_of(
@@ -220,6 +222,7 @@ def test_the_compiled_patterns_for_numbers_are_the_patterns(text: str, places: l
 _CARDS = "4111 1111 4012 888888881881 371449635398431 3714 496353 98431 4111111111111111 6 12 123 - . a é 的 62288888"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=500)
 @given(
     st.one_of(

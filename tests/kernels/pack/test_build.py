@@ -37,6 +37,7 @@ def rows(stage: Pack, folder: Path, device: str) -> dict[str, pa.Table]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["best_fit", "concat", "none"])
 def test_rows_are_made_on_the_device_and_are_the_same(
     tokenizers: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, strategy: Any

@@ -65,6 +65,7 @@ print(json.dumps([ids.tolist(), offsets.tolist(), rows, filled]))
 """
 
 
+@pytest.mark.slow
 def test_the_simulated_grid_gives_what_the_loops_give(tokenizers: Made) -> None:
     texts = [TEXT, *(TEXT * n for n in (12, 0, 24)), "a" * 600, "磨" * 100 + TEXT]
     assert sum(len(text.encode()) for text in texts) > 10_000

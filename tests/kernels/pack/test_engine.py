@@ -37,6 +37,7 @@ def exact(engine: Engine, path: Path, texts: list[str]) -> None:
     assert first_difference(engine, load_oracle(path), texts) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writing", WRITINGS)
 def test_ids_are_those_of_tokenizers(tokenizers: Made, writing: str) -> None:
     path = tokenizers(writing)
@@ -44,6 +45,7 @@ def test_ids_are_those_of_tokenizers(tokenizers: Made, writing: str) -> None:
     exact(engine, path, [TEXT, OTHER_WORDS, "", TEXT * 20, "'", "\n", " "])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writing", WRITINGS)
 def test_ids_of_any_text_are_those_of_tokenizers(tokenizers: Made, writing: str) -> None:
     path = tokenizers(writing)
@@ -57,6 +59,7 @@ def test_ids_of_any_text_are_those_of_tokenizers(tokenizers: Made, writing: str)
     same()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segment", [1, 7, 256])
 @pytest.mark.parametrize("writing", WRITINGS)
 def test_segments_and_batches_change_nothing(tokenizers: Made, writing: str, segment: int) -> None:

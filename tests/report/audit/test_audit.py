@@ -55,6 +55,7 @@ def test_every_check_that_a_field_names_exists_and_says_what_it_claims(saboteur:
     assert all(check.__doc__ and check.__doc__.split("\n")[0].endswith(".") for check in CHECKS.values())
 
 
+@pytest.mark.slow
 def test_the_files_alone_are_enough(saboteur: Saboteur, tmp_path: Path) -> None:
     shutil.copytree(saboteur.folder, tmp_path / "elsewhere")
     done = subprocess.run(
@@ -77,6 +78,7 @@ def rebuilt(saboteur: Saboteur, folder: Path | None = None, **more: Any) -> Outc
     return rebuild(replace(evidence, again=again, folder=folder or saboteur.folder))
 
 
+@pytest.mark.slow
 def test_a_shard_is_made_again_from_the_inputs(saboteur: Saboteur, tmp_path: Path) -> None:
     held = rebuilt(saboteur)
     assert held.status == "PASS" and "equal byte for byte; decisions: the store's" in held.said
@@ -95,6 +97,7 @@ def test_a_shard_of_a_release_is_made_again_without_what_was_removed(saboteur: S
     assert removed(replace(saboteur.evidence(), folder=tmp_path / "release")).status == "PASS"
 
 
+@pytest.mark.slow
 def test_a_card_shows_its_audit_and_a_second_auditor_finds_it_again(saboteur: Saboteur) -> None:
     runner = CliRunner()
     asked = ["audit", str(saboteur.folder), "--base", str(saboteur.project)]
@@ -112,6 +115,7 @@ def test_a_card_shows_its_audit_and_a_second_auditor_finds_it_again(saboteur: Sa
     assert stated and again["figures"] == stated.figures.model_dump(), "as many as the card says"
 
 
+@pytest.mark.slow
 def test_a_polished_audit_is_caught(saboteur: Saboteur) -> None:
     found = audit(saboteur.evidence(), beside=True)
     domains = next(finding for finding in found.findings if finding.check == "domains")
@@ -124,12 +128,14 @@ def test_a_polished_audit_is_caught(saboteur: Saboteur) -> None:
     assert {f.check: f.said for f in audit(saboteur.evidence()).failed} == {"audit": "domains has another table now"}
 
 
+@pytest.mark.slow
 def test_an_audit_of_another_state_is_not_shown(saboteur: Saboteur) -> None:
     found = audit(saboteur.evidence()).model_copy(update={"corpus": "0" * 64})
     card = render_card(saboteur.manifest, audit=found)
     assert "Nobody has audited this state" in card and "| `composition` | PASS" not in card
 
 
+@pytest.mark.slow
 def test_figures_are_wrong_where_a_check_of_theirs_fails(saboteur: Saboteur) -> None:
     found = audit(saboteur.evidence())
     failed = found.model_copy(
@@ -144,6 +150,7 @@ def test_figures_are_wrong_where_a_check_of_theirs_fails(saboteur: Saboteur) -> 
     assert languages and count_figures(sheet, failed).wrong >= languages.value.n_figures > 0
 
 
+@pytest.mark.slow
 def test_a_signature_holds_until_a_letter_changes(saboteur: Saboteur, tmp_path: Path) -> None:
     keys = {}
     for name in ("mine", "other"):
@@ -176,6 +183,7 @@ def test_the_card_check_names_the_figure_that_differs(saboteur: Saboteur) -> Non
     assert said == f"Composition, `de`, Documents: README.md says 4,321, it should be {cells[2].strip()}"
 
 
+@pytest.mark.slow
 def test_an_audit_that_fails_exits_with_one(saboteur: Saboteur) -> None:
     saboteur.claim(root="0" * 64)
     result = CliRunner().invoke(app, ["audit", str(saboteur.folder), "--base", str(saboteur.project)])
@@ -188,6 +196,7 @@ def test_what_is_no_corpus_is_said(name: str) -> None:
         fetch.folder(name)
 
 
+@pytest.mark.slow
 def test_hostile_files_fail_a_check_and_stop_none(saboteur: Saboteur) -> None:
     path = saboteur.folder / saboteur.manifest.documents[0].path
     path.unlink()

@@ -425,6 +425,7 @@ def the_inputs_are_said_to_be_others(s: Saboteur) -> None:
     s.claim(inputs=tuple(item.model_copy(update={"sha256": "0" * 64}) for item in s.manifest.inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIES)
 def test_a_lie_is_caught_by_the_check_that_claims_it(name: str, saboteur: Saboteur) -> None:
     check, lie = LIES[name]

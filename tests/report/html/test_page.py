@@ -47,6 +47,7 @@ def report(project: tuple[Path, Shown], tmp_path_factory: pytest.TempPathFactory
     return write_report(corpus, tmp_path_factory.mktemp("out") / "report.html", sample=1000, showing=showing)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_document_is_markup_and_only_our_script_may_run(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
@@ -60,12 +61,14 @@ def test_nothing_of_a_document_is_markup_and_only_our_script_may_run(report: Pat
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", text)
 
 
+@pytest.mark.slow
 def test_the_same_corpus_gives_the_same_bytes(project: tuple[Path, Shown], report: Path, tmp_path: Path) -> None:
     corpus, showing = project
     again = write_report(corpus, tmp_path / "again.html", sample=1000, showing=showing)
     assert again.read_bytes() == report.read_bytes()
 
 
+@pytest.mark.slow
 def test_every_document_is_there_with_its_fate(project: tuple[Path, Shown], report: Path) -> None:
     corpus, _ = project
     told = facts(report)
@@ -183,6 +186,7 @@ def test_marks_are_ascending_apart_and_inside(reason: str, text: str) -> None:
     assert ends == sorted(set(ends)) and (not ends or (ends[0] >= 0 and ends[-1] <= len(text)))
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1), min_size=1), st.floats(0, 1), st.booleans())
 def test_rounded_measures_stay_on_their_side(values: list[float], limit: float, least: bool) -> None:
     one = Limit(Rule(stage="s", reason="r", field="f", least=least), np.array(values), np.full(len(values), limit))
