@@ -11,7 +11,8 @@ the table does not know is byte-pair encoded by other threads (`merge`), and the
 would move over 1,600 bytes a byte of text; `scripts/bench/gpu_pack.py` counts what this one moves, about 12 of memory
 and 16 to 32 of cache. On paper an H100 is bound by copies over PCIe, at 25 GB/s; on an H200 one process was measured to
 make rows at 0.9 GB/s, as 19 cores do: it copies to and from page-locked memory at 3, `merge` does new pieces at 3 and
-`walk` all of them at 9. Behind that stand storage and decompression: a GPU pays where the cores of the host are busy.
+`walk` all of them at 9. Ten seconds pass in each process before that, in which kernels are compiled and checked. Behind
+all that stand storage and decompression: a GPU pays for large corpora, where the cores of the host are busy.
 
 In a build, text goes to the device in slabs of 128 MiB, copied and worked on in two batches of 32 MiB; ids wait there
 until their window is packed, and only rows come back. Each process takes 25 bytes of device memory a byte of text in a
