@@ -89,9 +89,11 @@ def main() -> None:
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = []
     for bench in [] if options.render else BENCHES:
+        if options.only is not None and bench.name not in options.only:
+            continue
         if bench.on_gpu and not gpu():
             print(f"{bench.name}: needs a GPU, and nvidia-smi names none", file=sys.stderr, flush=True)
-        elif options.only is None or bench.name in options.only:
+        else:
             print(f"{bench.name}: {' '.join(bench.command)}", file=sys.stderr, flush=True)
             try:
                 results[bench.name] = measure(bench, options.repeat)
