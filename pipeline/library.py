@@ -14,13 +14,13 @@ from pipeline.core.errors import GristmillError, StoreError, UsageError
 from pipeline.core.manifest import Manifest, read_manifest
 from pipeline.core.mirror import bring, located
 from pipeline.core.shards import write_text
+from pipeline.run.checking import recipe_of
 from pipeline.run.engine import Built, Listener
 from pipeline.run.engine import build as build_plan
 from pipeline.run.options import Device, Engine, Options, run_options
 from pipeline.run.plan import Plan, make_plan
 from pipeline.run.progress import Quiet
 from pipeline.run.recipe import Recipe as Recipe
-from pipeline.run.recipe import recipe_of
 
 if TYPE_CHECKING:
     import datasets

@@ -42,10 +42,10 @@ from pipeline.core.manifest import read_manifest
 from pipeline.core.schema import documents
 from pipeline.dedup.minhash import Minhash
 from pipeline.run import engine, worker  # noqa: F401 (every stage)
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import load_recipe
 from pipeline.run.store import Store
 from pipeline.sources import attempts
 

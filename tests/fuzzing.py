@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.core.document import parse_yaml
 from pipeline.core.errors import GristmillError
 from pipeline.kernels import textstats, textstats_twin
-from pipeline.run.recipe import check_recipe
+from pipeline.run.checking import check_recipe
 from pipeline.sources.archive import entries
 from pipeline.sources.body import decode
 from pipeline.sources.expand import Damaged

@@ -13,10 +13,10 @@ import yaml
 
 from pipeline.core.asset import Place
 from pipeline.run import engine
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import load_recipe
 
 WORDS = re.findall(
     r"\w+",

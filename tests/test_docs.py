@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.core.document import parse_yaml
 from pipeline.kernels.minhash import PRESETS
-from pipeline.run.recipe import check_recipe
+from pipeline.run.checking import check_recipe
 from pipeline.run.reference import schema
 from pipeline.run.registry import stages
 from tests import projects

@@ -79,8 +79,8 @@ def options_for(
     workers: int | None = None,
 ) -> Options:
     """Run options of the commands that ask about a recipe."""
+    from pipeline.run.checking import project_folder
     from pipeline.run.options import run_options
-    from pipeline.run.recipe import project_folder
 
     base = project_folder(recipe)
     return run_options(base, root=root, workers=workers, data=data or (), offline=offline, allow=hosts or ())
@@ -99,7 +99,7 @@ def start_workers(workers: int | None) -> None:
 def planned(recipe: Path, sets: list[str] | None, limit: int | None, options: Options) -> Plan:
     """The plan of a recipe with its overrides."""
     from pipeline.library import planned as plan_of
-    from pipeline.run.recipe import load_recipe
+    from pipeline.run.checking import load_recipe
 
     overrides = [*(sets or ()), *([f"limit={limit}"] if limit else ())]
     with options.place.active():

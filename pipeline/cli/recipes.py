@@ -58,10 +58,10 @@ def build(
 
     from pipeline.library import carried_out
     from pipeline.report import funnel
+    from pipeline.run.checking import project_folder
     from pipeline.run.engine import build_share
     from pipeline.run.options import run_options
     from pipeline.run.progress import Bars, Lines, Quiet
-    from pipeline.run.recipe import project_folder
 
     options = run_options(
         project_folder(recipe),

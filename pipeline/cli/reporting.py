@@ -27,7 +27,7 @@ def report(
     from pipeline.core.manifest import read_manifest
     from pipeline.report.html import page
     from pipeline.report.words import words
-    from pipeline.run.recipe import recipe_of
+    from pipeline.run.checking import recipe_of
     from pipeline.run.showing import Shown
 
     words(lang)

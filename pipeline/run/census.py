@@ -22,11 +22,12 @@ from pipeline.core.manifest import digest
 from pipeline.core.schema import DOCUMENT, RAW
 from pipeline.core.shards import read_table, shard_name
 from pipeline.core.stage import Checkpoint, Judgement, Local
+from pipeline.run.checking import parts_of
 from pipeline.run.executors import Executor, Failed
 from pipeline.run.measuring import SAID, DrawJob, MeasureJob, draw_part, measure_part
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, read_identity
-from pipeline.run.recipe import Named, Recipe, parts_of
+from pipeline.run.recipe import Named, Recipe
 from pipeline.run.store import Store, seal
 
 LAYOUT = 1

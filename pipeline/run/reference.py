@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.core.stage import Checkpoint, Global, Local, Reshape, Source, Stage
-from pipeline.run.recipe import Header, parts_of
+from pipeline.run.checking import parts_of
+from pipeline.run.recipe import Header
 from pipeline.run.registry import ROOMS, room_of, stages
 
 KINDS: tuple[type[Stage], ...] = (Source, Local, Global, Reshape, Checkpoint)

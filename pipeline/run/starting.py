@@ -14,8 +14,9 @@ from pipeline.core.asset import Place
 from pipeline.core.document import read_yaml
 from pipeline.core.errors import UsageError
 from pipeline.core.shards import write_text
+from pipeline.run.checking import load_recipe, project_folder
 from pipeline.run.plan import make_plan
-from pipeline.run.recipe import Recipe, load_recipe, project_folder
+from pipeline.run.recipe import Recipe
 from pipeline.run.registry import suggestion
 
 SHIPPED = Path(pipeline.__file__).parent / "recipes"

@@ -25,10 +25,10 @@ from pipeline.report.audit.evidence import Evidence
 from pipeline.report.card import write_card
 from pipeline.run import engine
 from pipeline.run.again import AskedAgain
+from pipeline.run.checking import recipe_of
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import recipe_of
 
 RECIPE = {
     "recipe": "speed",

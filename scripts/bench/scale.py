@@ -27,9 +27,9 @@ import numpy as np
 from pipeline.core.asset import Place
 from pipeline.core.manifest import Receipt
 from pipeline.run import engine, exchange
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import PlannedSweep, make_plan
-from pipeline.run.recipe import load_recipe
 
 SHARD = 250_000
 """Bytes of lines that become one shard here: small, so that a small build has many jobs."""

@@ -12,10 +12,10 @@ from pipeline.core.asset import Place
 from pipeline.report.funnel import check_books
 from pipeline.report.ledger import ledger_folders
 from pipeline.run import engine
+from pipeline.run.checking import recipe_of
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import recipe_of
 
 DATA = os.environ.get("GRISTMILL_DATA")
 pytestmark = [

@@ -115,7 +115,7 @@ def _outcome(read: Read, project: Path, root: Path, place: Place) -> list[str]:
 
 def _loaded(project: Path, recipe: dict[str, Any]) -> Any:
     """The recipe, written down and loaded."""
-    from pipeline.run.recipe import load_recipe
+    from pipeline.run.checking import load_recipe
 
     return load_recipe(write_recipe(project, recipe))
 

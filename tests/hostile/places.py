@@ -340,8 +340,8 @@ def recipe(what: str) -> Callable[[Callable[[], bytes | str]], object]:
     def listed(text: Callable[[], bytes | str]) -> object:
         def make(folder: Path) -> Read:
             def call() -> object:
+                from pipeline.run.checking import load_recipe
                 from pipeline.run.plan import make_plan
-                from pipeline.run.recipe import load_recipe
 
                 return make_plan(load_recipe(folder / "a.yaml"))
 

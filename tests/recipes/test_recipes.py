@@ -20,10 +20,11 @@ from pipeline.backends.classifier import FastText
 from pipeline.core.asset import Place
 from pipeline.report.funnel import check_books
 from pipeline.run import engine
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import Recipe, load_recipe
+from pipeline.run.recipe import Recipe
 from tests import projects, samples
 
 FOLDER = Path(__file__).parent.parent.parent / "recipes"

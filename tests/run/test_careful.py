@@ -25,10 +25,11 @@ from pipeline.report.audit import books
 from pipeline.report.audit import tokens as packing
 from pipeline.report.audit.evidence import Evidence
 from pipeline.run import engine
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import Named, load_recipe
+from pipeline.run.recipe import Named
 from pipeline.run.remove import remove
 from pipeline.sources.files import Files
 from pipeline.tokens.pack import Pack

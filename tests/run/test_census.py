@@ -11,9 +11,9 @@ from pipeline.core.asset import Place
 from pipeline.core.census import About, read_census
 from pipeline.report.census import census_of
 from pipeline.run import census
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
-from pipeline.run.recipe import load_recipe
 from tests import projects
 
 RECIPE: dict[str, Any] = {

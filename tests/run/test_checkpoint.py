@@ -10,11 +10,11 @@ import pytest
 from pipeline.core.asset import Place
 from pipeline.core.errors import RecipeError
 from pipeline.core.manifest import Size, StageCount
+from pipeline.run.checking import load_recipe, recipe_of
 from pipeline.run.corpus import warnings_of
 from pipeline.run.engine import progress_of
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
-from pipeline.run.recipe import load_recipe, recipe_of
 from tests import projects
 
 THRESHOLD = {"threshold": {"column": "n_words", "min": 40}}

@@ -13,12 +13,12 @@ import pytest
 
 from pipeline.core.asset import Place
 from pipeline.run import engine
+from pipeline.run.checking import load_recipe
 from pipeline.run.cluster import Ray
 from pipeline.run.executors import ATTEMPTS, Failed
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import load_recipe
 from tests import projects
 from tests.run.test_executors import die, die_once, square
 

@@ -12,10 +12,10 @@ import pytest
 from pipeline.core.asset import Place
 from pipeline.core.mirror import located
 from pipeline.run import engine
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import load_recipe
 from tests import buckets, projects
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'gristmill[ray]'")

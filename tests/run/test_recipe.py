@@ -11,8 +11,9 @@ import yaml
 
 from pipeline.core.asset import Place
 from pipeline.core.errors import GristmillError, RecipeError
+from pipeline.run.checking import load_recipe
 from pipeline.run.plan import make_plan
-from pipeline.run.recipe import Recipe, load_recipe
+from pipeline.run.recipe import Recipe
 
 
 def good() -> dict[str, Any]:

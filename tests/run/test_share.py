@@ -10,10 +10,10 @@ import pytest
 from pipeline.core.asset import Place
 from pipeline.core.errors import StoreError
 from pipeline.run import engine
+from pipeline.run.checking import load_recipe
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, make_plan
 from pipeline.run.progress import Quiet
-from pipeline.run.recipe import load_recipe
 from pipeline.run.store import Store
 from tests import projects
 

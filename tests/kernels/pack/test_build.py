@@ -18,8 +18,8 @@ from pipeline.core.stage import Decision
 from pipeline.kernels import pack
 from pipeline.kernels.pack.cpu import Cpu
 from pipeline.kernels.pack.lanes import Window
+from pipeline.run.checking import load_recipe
 from pipeline.run.plan import make_plan
-from pipeline.run.recipe import load_recipe
 from pipeline.tokens import pack as packing
 from pipeline.tokens.pack import Pack
 from tests import projects

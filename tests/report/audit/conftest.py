@@ -24,7 +24,7 @@ from pipeline.report.audit.outcome import Outcome
 from pipeline.report.audit.packed import Packed
 from pipeline.report.card import render_again, write_card
 from pipeline.run.again import AskedAgain
-from pipeline.run.recipe import recipe_of
+from pipeline.run.checking import recipe_of
 from pipeline.run.store import file_digest
 from tests import projects
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.asset import Place
-from pipeline.run.recipe import load_recipe
+from pipeline.run.checking import load_recipe
 from pipeline.run.showing import Shown
 from tests import projects
 
