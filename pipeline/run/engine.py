@@ -22,8 +22,9 @@ from pipeline.run.executors import Executor, Failed, Serial
 from pipeline.run.options import Options
 from pipeline.run.plan import Plan, PlannedSweep
 from pipeline.run.remove import remove_again, tombstones
+from pipeline.run.sketching import is_sketched, sketch_mark
 from pipeline.run.store import ROOT, Store, SweepFolder, is_sound, seal
-from pipeline.run.sweep import ShardJob, is_sketched, run_shard, run_sketch, sketch_mark
+from pipeline.run.sweep import ShardJob, run_shard, run_sketch
 
 
 class Listener(Protocol):
