@@ -23,26 +23,18 @@ from pipeline.core.manifest import (
     REMOVED,
     REMOVED_LEDGER,
     FileDigest,
-    Group,
     Manifest,
     Record,
-    Size,
-    StageCount,
-    Sweep,
-    TokenGroup,
-    compose,
-    digest,
     read_manifest,
 )
 from pipeline.core.merkle import root_of
 from pipeline.core.packed import PIECE, token_facts
 from pipeline.core.schema import DOCUMENT, VERDICT, conform
 from pipeline.core.shards import TOKEN_LEVEL, ShardWriter, read_schema, read_table, write_table, write_text
-from pipeline.core.verdict import CRASHED
+from pipeline.run.books import REASON, Books
 from pipeline.run.store import Store, file_digest, link, whole_folder
 
 TOMBSTONES = "removed.json"
-REASON = "taken_down"
 
 
 class Tombstone(Record):
@@ -124,7 +116,7 @@ class _Finding:
 def _rewrite(corpus: Path, manifest: Manifest, found: _Finding, removed: Removed) -> None:
     """A new folder in place of the old, all at once: linked but for what changes."""
     with whole_folder(corpus) as new:
-        books = _Books(manifest)
+        books = Books(manifest)
         documents = tuple(_kept_documents(corpus, new, manifest.documents, found, books))
         tokens = tuple(_kept_rows(corpus, new, manifest.tokens, found.ids, books))
         entries = pa.Table.from_batches([_ledger(books.documents, removed)])
@@ -136,101 +128,15 @@ def _rewrite(corpus: Path, manifest: Manifest, found: _Finding, removed: Removed
             rewritten = {*(file.path for file in (*manifest.documents, *manifest.tokens)), REMOVED_LEDGER, TOMBSTONES}
             if path.is_file() and place.as_posix() not in {*rewritten, "manifest.json"}:
                 link(path, new / place)
-        after = books.manifest(documents, tokens, removed)
+        after = books.manifest(documents, tokens, [stone.id for stone in removed.tombstones])
         after = after.model_copy(update={"root": root_of(new / file.path for file in documents)})
         if books.pieces:
             after = after.model_copy(update={"facts": after.facts | _vocabulary(corpus, new, after)})
         write_text(new / "manifest.json", after.to_json())
 
 
-@dataclass
-class _Books:
-    """The numbers of the manifest, less what goes."""
-
-    before: Manifest
-    documents: list[pa.RecordBatch] = field(default_factory=list)
-    facts: Counter[str] = field(default_factory=Counter)
-    pieces: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def manifest(self, documents: tuple[FileDigest, ...], tokens: tuple[FileDigest, ...], removed: Removed) -> Manifest:
-        """The manifest afterwards; its funnel has one line more, and its arithmetic closes."""
-        before = self.before
-        gone = sum((Size.of(batch.column("text")) for batch in self.documents), Size())
-        groups = {(g.source, g.lang, g.license): g for g in before.composition}
-        for group in (group for batch in self.documents for group in compose(batch)):
-            key = (group.source, group.lang, group.license)
-            groups[key] = groups[key].model_copy(update={"size": _less(groups[key].size, group.size)})
-        facts = Counter(before.facts)
-        facts.update(self.facts)
-        ids = {stone.id for stone in removed.tombstones}
-        return before.model_copy(
-            update={
-                "sweeps": self._sweeps(gone, sum(file.rows for file in tokens), removed),
-                "composition": tuple(group for group in groups.values() if _has_documents(group)),
-                "documents": documents,
-                "tokens": tokens,
-                "facts": {name: facts[name] for name in sorted(before.facts)},
-                "token_groups": self._token_groups(),
-                "longest": tuple(document for document in before.longest if document.id not in ids),
-            }
-        )
-
-    def _sweeps(self, gone: Size, n_rows: int, removed: Removed) -> tuple[Sweep, ...]:
-        before = self.before
-        packing = before.sweeps[-1:] if before.recipe.get("pack") is not None else ()
-        judging = before.sweeps[: len(before.sweeps) - len(packing)]
-        had = judging[-1] if judging and judging[-1].name == REMOVED else None
-        last = judging[-1]
-        start = had.stages[0].read if had else sum((group.size for group in before.composition), Size())
-        kept = _less(had.stages[0].kept if had else start, gone)
-        n_gone = start.documents - kept.documents
-        count = StageCount(stage=REMOVED, read=start, kept=kept, dropped={REASON: n_gone})
-        key = digest([last.key if not had else judging[-2].key, [stone.id for stone in removed.tombstones]])
-        taken = Sweep(
-            name=REMOVED,
-            key=key,
-            shards=len(before.documents),
-            rows_in=start.documents,
-            rows_out=kept.documents,
-            stages=(count,),
-        )
-        packed = tuple(
-            sweep.model_copy(
-                update={
-                    "rows_in": kept.documents,
-                    "rows_out": n_rows,
-                    "stages": (self._packed(sweep.stages[0], kept),),
-                }
-            )
-            for sweep in packing
-        )
-        return (*(judging[:-1] if had else judging), taken, *packed)
-
-    def _packed(self, before: StageCount, read: Size) -> StageCount:
-        """What the packing did with the documents that are left; some of those that go may never have had tokens."""
-        packed = pa.array(sorted({name for _, name in self.pieces}), pa.string())
-        texts = (batch.filter(pc.is_in(batch.column("id"), value_set=packed))["text"] for batch in self.documents)
-        kept = _less(before.kept, sum(map(Size.of, texts), Size()))
-        n_refused = read.documents - kept.documents
-        return StageCount(stage=before.stage, read=read, kept=kept, dropped={CRASHED: n_refused} if n_refused else {})
-
-    def _token_groups(self) -> tuple[TokenGroup, ...]:
-        groups = {(g.split, g.source, g.lang): g for g in self.before.token_groups}
-        split_of = {name: split for split, name in self.pieces}
-        for batch in self.documents:
-            sizes = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_pylist()
-            named = zip(*(batch.column(name).to_pylist() for name in ("id", "source", "lang")), sizes, strict=True)
-            for name, source, lang, size in named:
-                key = (split_of.get(name, ""), source, lang)
-                if key in groups:
-                    less = {"documents": 1, "bytes": size, "tokens": self.pieces[key[0], name]}
-                    counts = {field: getattr(groups[key], field) - count for field, count in less.items()}
-                    groups[key] = groups[key].model_copy(update=counts)
-        return tuple(group for group in groups.values() if group.documents)
-
-
 def _kept_documents(
-    corpus: Path, new: Path, files: Iterable[FileDigest], found: _Finding, books: _Books
+    corpus: Path, new: Path, files: Iterable[FileDigest], found: _Finding, books: Books
 ) -> Iterator[FileDigest]:
     for file in files:
         if file.path not in found.rows:
@@ -246,7 +152,7 @@ def _kept_documents(
 
 
 def _kept_rows(
-    corpus: Path, new: Path, files: Iterable[FileDigest], ids: set[str], books: _Books
+    corpus: Path, new: Path, files: Iterable[FileDigest], ids: set[str], books: Books
 ) -> Iterator[FileDigest]:
     for file in files:
         pieces = pc.list_flatten(read_table(corpus / file.path, ["documents"])["documents"])
@@ -327,11 +233,3 @@ def _ledger(documents: list[pa.RecordBatch], removed: Removed) -> pa.RecordBatch
 
 def _detail(stone: Tombstone) -> str:
     return f"{stone.reason} ({stone.date})"
-
-
-def _less(size: Size, gone: Size) -> Size:
-    return Size(**{name: getattr(size, name) - getattr(gone, name) for name in Size.model_fields})
-
-
-def _has_documents(group: Group) -> bool:
-    return group.size.documents > 0
