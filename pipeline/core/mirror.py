@@ -82,6 +82,13 @@ class Remote(PosixPath):
     def __str__(self) -> str:
         return self.url or super().__str__()
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both lie at one place of this machine; by itself, Python 3.12 and later would compare addresses."""
+        return self.local == (other.local if isinstance(other, Remote) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.local)
+
     def __fspath__(self) -> str:
         local, url = super().__str__(), self.url
         if url:

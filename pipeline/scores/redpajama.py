@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import log
+from math import fsum, log
 from typing import ClassVar
 
 import numpy as np
@@ -36,6 +36,7 @@ class Redpajama(Score):
     occurs twice, and `frac_chars_dupe_n` counts all characters of n-grams that do, each once.
     """
 
+    version: ClassVar[int] = 2
     optional: ClassVar[tuple[str, ...]] = ("lang",)
     writes: ClassVar[Mapping[str, pa.DataType]] = {
         "rps_doc_curly_bracket": pa.float64(),
@@ -89,7 +90,7 @@ def _of_words(text: str, raw: Sequence[str], lang: str | None) -> dict[str, floa
         "rps_doc_stop_word_fraction": _ratio(sum(word in listed for word in tokens), n_words) if listed else None,
         "rps_doc_symbol_to_word_ratio": _ratio(symbols, n_words),
         "rps_doc_frac_unique_words": _ratio(len(counts), n_words),
-        "rps_doc_unigram_entropy": -sum(n / n_words * log(n / n_words) for n in counts.values()) if counts else None,
+        "rps_doc_unigram_entropy": -fsum(n / n_words * log(n / n_words) for n in counts.values()) if counts else None,
         "rps_doc_word_count": float(n_words),
         "rps_doc_num_sentences": float(sum(1 for _ in _SENTENCE.finditer(text))),
         **_of_grams(tokens),
