@@ -195,6 +195,7 @@ def test_without_targets_there_is_no_loss_and_no_gradient() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")  # of Python 3.13.0
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of the compiler
 def test_compiled_blocks_give_the_loss_and_the_gradients_of_plain_ones() -> None:
     found = []
@@ -210,6 +211,7 @@ def test_compiled_blocks_give_the_loss_and_the_gradients_of_plain_ones() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")  # of Python 3.13.0
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_rotation_is_the_plain_one_in_the_same_precision(dtype: torch.dtype) -> None:
     joined = torch.randn(2, 16, 3, 4, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
