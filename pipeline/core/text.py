@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import cache, lru_cache
 from importlib.resources import files
+from math import fsum, log
 
 from pipeline.core.errors import MissingBackend
 
@@ -91,6 +93,15 @@ def stop_words(lang: str | None) -> frozenset[str]:
 def is_stop(word: str, lang: str | None) -> bool:
     """Whether a word of `words` is listed, whatever its case and its kind of apostrophe."""
     return folded(word) in stop_words(lang)
+
+
+def entropy(counts: Collection[int]) -> float:
+    """Entropy, in nats, of a text whose distinct words occur so often: rounded once, the same under every Python.
+
+    `sum` adds up floats otherwise since Python 3.12.
+    """
+    n_words = sum(counts)
+    return -fsum(n / n_words * log(n / n_words) for n in counts)
 
 
 def folded(word: str) -> str:

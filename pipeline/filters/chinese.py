@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from math import log, nan
+from math import nan
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from pipeline.backends.lists import entries, find_list
 from pipeline.core.asset import Asset
 from pipeline.core.stage import Count, Share
-from pipeline.core.text import count_sentences, words
+from pipeline.core.text import count_sentences, entropy, words
 from pipeline.filters.limits import Bound, Limits, Measure
 from pipeline.kernels.textstats import Columns
 
@@ -72,6 +72,7 @@ class Chinese(Limits):
     max_read_more_lines 0.3.
     """
 
+    version: ClassVar[int] = 2
     bounds: ClassVar[tuple[Bound, ...]] = (
         Bound("too_few_characters", "n_characters", "min_characters", least=True),
         Bound("too_many_characters", "n_characters", "max_characters"),
@@ -159,7 +160,7 @@ def measure(text: str, sensitive: re.Pattern[str] | None = None) -> Measures:
         brackets=_share(text.count("【") + text.count("】"), n_words),
         mean_word=_share(sum(map(len, tokens)), n_words),
         unique_words=_share(len(set(tokens)), n_words),
-        entropy=-sum(n / n_words * log(n / n_words) for n in Counter(tokens).values()) if tokens else nan,
+        entropy=entropy(Counter(tokens).values()) if tokens else nan,
         digit_words=_share(sum(map(str.isdigit, tokens)), n_words),
         read_more_lines=_share(sum(_READ_MORE.search(line) is not None for line in lines), len(lines)),
         repeated_13_grams=_repeated(_BLANKS.sub("", text).lower()),

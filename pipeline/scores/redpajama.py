@@ -12,14 +12,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import fsum, log
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.core.stage import Score
-from pipeline.core.text import folded, stop_words, words
+from pipeline.core.text import entropy, folded, stop_words, words
 
 _LINES = pa.list_(pa.float32())
 _TOP = (2, 3, 4)
@@ -90,7 +89,7 @@ def _of_words(text: str, raw: Sequence[str], lang: str | None) -> dict[str, floa
         "rps_doc_stop_word_fraction": _ratio(sum(word in listed for word in tokens), n_words) if listed else None,
         "rps_doc_symbol_to_word_ratio": _ratio(symbols, n_words),
         "rps_doc_frac_unique_words": _ratio(len(counts), n_words),
-        "rps_doc_unigram_entropy": -fsum(n / n_words * log(n / n_words) for n in counts.values()) if counts else None,
+        "rps_doc_unigram_entropy": entropy(counts.values()) if counts else None,
         "rps_doc_word_count": float(n_words),
         "rps_doc_num_sentences": float(sum(1 for _ in _SENTENCE.finditer(text))),
         **_of_grams(tokens),
