@@ -45,7 +45,10 @@ class Muon(torch.optim.Optimizer):
 
     def _ahead(self, parameter: Tensor, share: float) -> Tensor:
         """Where its gradient and momentum point together."""
-        momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum: Tensor = state["momentum"]
         momentum.lerp_(parameter.grad, 1 - share)
         return gathered(parameter.grad.lerp(momentum, share))
 
