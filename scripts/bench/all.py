@@ -110,6 +110,7 @@ def main() -> None:
 def measure(bench: Bench, repeat: int) -> dict[str, Any]:
     """Ratios of each run, what the last one printed, and where and when that was; RuntimeError where a run fails."""
     runs: list[dict[str, float]] = []
+    card = f"{gpu()}, " if bench.on_gpu else ""
     load, started = os.getloadavg()[0], time.perf_counter()
     for _ in range(repeat):
         done = subprocess.run(
@@ -129,8 +130,7 @@ def measure(bench: Bench, repeat: int) -> dict[str, Any]:
         },
         "printed": [line.rstrip() for line in lines[:-1]][:PRINTED_LINES],
         "date": datetime.date.today().isoformat(),
-        "machine": f"{f'{gpu()}, ' * bench.on_gpu}{os.cpu_count()} cores of {processor()}, "
-        f"Python {platform.python_version()}",
+        "machine": f"{card}{os.cpu_count()} cores of {processor()}, Python {platform.python_version()}",
         "load_before": round(load, 1),
         "seconds": round((time.perf_counter() - started) / repeat),
     }

@@ -6,8 +6,8 @@ is what a kernel has to read and write at least once; cached is what its look-up
 from tables that fit in the second-level cache. From these follow the bounds on paper: those of an H100 by its data
 sheet, and the share of it that such kernels reach, which is assumed. Rates of the whole are medians of five times,
 once the table knows the texts, on as many copies of them as make 128 MiB; beside them that of the library on one core.
-Texts are those of $GRISTMILL_DATA/prose, or made
-up; the tokenizer is trained on them unless one is named. Prints a table; with --json, one JSON object as the last line.
+Texts are those of $GRISTMILL_DATA/prose, or made up; the tokenizer is trained on them unless one is named. Prints a
+table; with --json, one JSON object as the last line.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ def test_addresses_become_paths_and_are_found_again_on_another_machine(
     assert path.with_name("y.json").url == "s3://shelf/a/store/y.json" and path.resolve() == path
     assert path.relative_to(located("s3://shelf/a")).as_posix() == "store/x.arrow"
     assert (path.parent / ".tmp-1-x.arrow").url == ""
+    assert path == path.local and path.local == path and len({path, path.local}) == 1
     sent = pickle.dumps(path)
     another_machine(monkeypatch, tmp_path / "two")
     found = pickle.loads(sent)
